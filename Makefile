@@ -1,0 +1,58 @@
+# Two commands from a bare checkout: `make warm` and `make test`. Each first sees to .venv.
+# Paths are relative and quoted, tools run as `python -m`: a checkout path may hold spaces.
+.DEFAULT_GOAL := help
+.SUFFIXES:
+
+PY := .venv/bin/python
+ARGS ?=
+
+.PHONY: help install warm plan status doctor test test-all lint format check lock wheel clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@echo '  ARGS="..." is handed on, e.g. make warm ARGS="--sync --workers 2"'
+
+install: ## Make .venv from requirements.lock, and see to libcairo
+	@sh scripts/environment
+
+warm: install ## Make every film of templates.yaml that is missing or stale
+	@$(PY) -m spritz_cli warm --all $(ARGS)
+
+plan: install ## Show what `make warm` would do, and why
+	@$(PY) -m spritz_cli plan $(ARGS)
+
+status: install ## Show what is published
+	@$(PY) -m spritz_cli status $(ARGS)
+
+doctor: install ## Check this machine, with fixes
+	@$(PY) -m spritz_cli doctor $(ARGS)
+
+test: install ## Run the tests
+	@$(PY) -m pytest -n auto $(ARGS)
+
+test-all: install ## Run the slow tests too
+	@$(PY) -m pytest -n auto -m "slow or not slow" $(ARGS)
+
+lint: install ## Check style, types and import direction
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@$(PY) -c 'from importlinter.cli import lint_imports_command as lint; lint()'
+
+format: install ## Put imports and layout in order
+	@$(PY) -m ruff check --fix-only --quiet .
+	@$(PY) -m ruff format .
+
+check: lint test ## What .ci/run asks of every change
+
+lock: install ## Resolve pyproject.toml into requirements.lock (ARGS=--upgrade: newest)
+	@$(PY) -m pip --quiet install uv==0.13.9
+	@$(PY) -m uv --quiet pip compile pyproject.toml --extra dev --universal \
+		--generate-hashes --no-header --no-emit-index-url --output-file requirements.lock $(ARGS)
+
+wheel: install ## Build the wheel into dist/
+	@$(PY) -m hatchling build -t wheel
+
+clean: ## Remove .venv, caches and builds; films and Redis data stay
+	@rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,88 @@
+"""Every error that vidgen raises on purpose, each with its exit code.
+
+VidgenError                      1  something asked for could not be had
+├── RenderError                  1  a film could not be drawn or encoded
+├── LeaseLost                    1  another process took over this template
+├── UsageError                   2  a selector, flag or setting makes no sense
+│   ├── CatalogError             2  templates.yaml is not valid (all problems at once)
+│   └── UnknownTemplate          2  no such persona or topic (also a ValueError)
+└── InfrastructureError          3  the machine, not the catalog, is the reason
+    ├── RedisUnavailable         3  no server, or it went away
+    ├── StorageError             3  the videos directory cannot be written or read
+    └── MissingLibrary           3  libcairo, ffmpeg or a font is not there
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class VidgenError(Exception):
+    """Base of all errors: `message` says what and where, `hint` what to do."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class RenderError(VidgenError):
+    """A film could not be drawn or encoded."""
+
+
+class LeaseLost(VidgenError):
+    """Another process took over the template that this one was working on."""
+
+
+class UsageError(VidgenError):
+    """A selector, flag or setting makes no sense."""
+
+    exit_code = 2
+
+
+class UnknownTemplate(UsageError, ValueError):
+    """The catalog has no such persona or topic."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in the catalog: where it is, what is wrong, how to mend it."""
+
+    file: str
+    line: int
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.message}"
+
+
+class CatalogError(UsageError):
+    """The catalog is not valid; `problems` lists every mistake found, in file order."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        noun = "problem" if count == 1 else "problems"
+        super().__init__(f"{self.problems[0].file}: {count} {noun} in the catalog")
+
+
+class InfrastructureError(VidgenError):
+    """The machine, not the catalog, is the reason."""
+
+    exit_code = 3
+
+
+class RedisUnavailable(InfrastructureError):
+    """The Redis server cannot be reached, or went away."""
+
+
+class StorageError(InfrastructureError):
+    """The videos directory cannot be written or read."""
+
+
+class MissingLibrary(InfrastructureError):
+    """A library, program or font that rendering needs is not there."""

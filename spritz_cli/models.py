@@ -1,0 +1,186 @@
+"""The values that travel between the modules: frozen, complete, free of I/O."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+Tier = Literal["sora", "static", "text"]
+Status = Literal["processing", "ready", "failed"]
+
+#: Best first.
+TIERS: tuple[Tier, ...] = get_args(Tier)
+
+MANIFEST_SCHEMA = "1"
+
+
+def manifest_key(persona: str, topic: str) -> str:
+    """Return the 16 hex digits under which the manifest files a template."""
+    return hashlib.sha256(f"{persona}:{topic}".encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class TextCard:
+    """The last fallback and the accessible alternative: always published."""
+
+    headline: str
+    body: str
+    action: str
+
+
+@dataclass(frozen=True)
+class Cue:
+    """One caption: `start` and `end` in seconds, `text` of at most two lines."""
+
+    start: float
+    end: float
+    text: str
+
+
+@dataclass(frozen=True)
+class KeyFigure:
+    """A number that a film counts up to, e.g. 25 shown as "25%" over "of your limits used"."""
+
+    value: float
+    format: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Template:
+    """One persona × topic of the catalog, with every text and number resolved.
+
+    `parameters` are the editable inputs of the catalog, `results` what
+    `topics` computed from them. `fallback_static` names the scene file below
+    `svg_templates/`; `accent` the persona's colour token.
+    """
+
+    persona: str
+    topic: str
+    title: str
+    prompt_template: str
+    visual_metaphor: str
+    duration_seconds: int
+    style: str
+    fallback_static: str
+    accent: str
+    takeaway: str
+    card: TextCard
+    alt: str
+    captions: tuple[Cue, ...]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    results: Mapping[str, Any] = field(default_factory=dict)
+    figures: tuple[KeyFigure, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{self.persona}/{self.topic}"
+
+    @property
+    def key(self) -> str:
+        return manifest_key(self.persona, self.topic)
+
+    def document(self) -> dict[str, Any]:
+        """Return everything that a film is made from, as plain JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Film:
+    """Files that a tier made in a scratch directory, not published yet."""
+
+    video: Path
+    poster: Path
+    captions: Path
+    duration_seconds: float
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Video:
+    """One manifest entry, as the main application reads it. None means unknown.
+
+    Field names are those of the Redis hash (docs: README, "The manifest").
+    """
+
+    persona: str
+    topic: str
+    status: Status
+    text_headline: str
+    text_body: str
+    text_action: str
+    alt: str
+    schema: str = MANIFEST_SCHEMA
+    url: str | None = None
+    hash: str | None = None
+    sha256: str | None = None
+    created_at: str | None = None
+    fallback_used: Tier | None = None
+    provider: str | None = None
+    model: str | None = None
+    cost_usd: str | None = None
+    fallback_reason: str | None = None
+    error: str | None = None
+    fingerprint: str | None = None
+    duration_seconds: float | None = None
+    width: int | None = None
+    height: int | None = None
+    bytes: int | None = None
+    poster_url: str | None = None
+    captions_url: str | None = None
+    last_accessed_at: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.persona}/{self.topic}"
+
+    @property
+    def key(self) -> str:
+        return manifest_key(self.persona, self.topic)
+
+    def to_fields(self) -> dict[str, str]:
+        """Return the Redis hash: UTF-8 strings, unknown fields left out."""
+        values = asdict(self)
+        return {name: str(value) for name, value in values.items() if value is not None}
+
+    @classmethod
+    def from_fields(cls, stored: Mapping[str, str]) -> Video:
+        """Read a Redis hash or sidecar; fields this version does not know are ignored."""
+        known: dict[str, Any] = {
+            item.name: stored[item.name] for item in fields(cls) if item.name in stored
+        }
+        for name in ("width", "height", "bytes"):
+            if name in known:
+                known[name] = int(known[name])
+        if "duration_seconds" in known:
+            known["duration_seconds"] = float(known["duration_seconds"])
+        return cls(**known)
+
+
+OutcomeStatus = Literal["made", "unchanged", "busy", "failed"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one template in a run.
+
+    `made`: a new film was published. `unchanged`: the published film was
+    already current (its expiry was renewed). `busy`: another process holds
+    the lease. `failed`: no film could be made; the text card is what is left,
+    or the film that was live before stays live (`video` says which).
+    """
+
+    persona: str
+    topic: str
+    status: OutcomeStatus
+    video: Video | None = None
+    seconds: float = 0.0
+    error: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.persona}/{self.topic}"

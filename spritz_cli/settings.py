@@ -1,0 +1,139 @@
+"""The only reader of the environment. Flags beat it, it beats `pyproject.toml`."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spritz_cli.errors import UsageError
+
+PACKAGE = Path(__file__).parent
+
+#: Field of Settings -> environment variable. `[tool.vidgen]` uses the field names.
+VARIABLES = {
+    "redis_url": "REDIS_URL",
+    "catalog": "VIDGEN_CATALOG",
+    "videos_dir": "VIDGEN_VIDEOS_DIR",
+    "state_dir": "VIDGEN_STATE_DIR",
+    "url_prefix": "VIDGEN_URL_PREFIX",
+    "ttl_days": "VIDGEN_TTL_DAYS",
+    "disk_quota_gb": "VIDGEN_DISK_QUOTA_GB",
+    "queue": "VIDGEN_QUEUE",
+    "log": "VIDGEN_LOG",
+    "provider": "VIDGEN_PROVIDER",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where things are and how long they live; paths are absolute."""
+
+    catalog: Path
+    scenes: Path
+    videos_dir: Path
+    state_dir: Path
+    redis_url: str | None = None
+    url_prefix: str = "/videos"
+    key_prefix: str = "video:"
+    ttl_days: float = 30.0
+    disk_quota_gb: float = 5.0
+    queue: str = "video_generation"
+    log: str = "WARNING"
+    provider: str | None = None
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that give a child process these same settings."""
+        values = {variable: getattr(self, name) for name, variable in VARIABLES.items()}
+        return {variable: str(value) for variable, value in values.items() if value is not None}
+
+
+def load_settings(
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    **flags: Any,
+) -> Settings:
+    """Resolve flags, environment and `[tool.vidgen]` of `cwd/pyproject.toml`, in this order."""
+    environ = os.environ if environ is None else environ
+    cwd = (cwd or Path.cwd()).absolute()
+    values = _from_pyproject(cwd / "pyproject.toml")
+    values |= {
+        name: environ[variable] for name, variable in VARIABLES.items() if environ.get(variable)
+    }
+    values |= {name: value for name, value in flags.items() if value is not None}
+    catalog = _path(cwd, values.pop("catalog", None)) or _default_catalog(cwd)
+    return Settings(
+        catalog=catalog,
+        scenes=_scenes_for(catalog),
+        videos_dir=_path(cwd, values.pop("videos_dir", None)) or cwd / "videos",
+        state_dir=_path(cwd, values.pop("state_dir", None)) or cwd / ".vidgen",
+        **{name: _parse(name, value) for name, value in values.items()},
+    )
+
+
+def shipped(name: str) -> Path:
+    """Return a file or folder that ships with vidgen: package data, or the source checkout."""
+    installed = PACKAGE / "data" / name
+    return installed if installed.exists() else PACKAGE.parent / name
+
+
+def _default_catalog(cwd: Path) -> Path:
+    local = cwd / "templates.yaml"
+    return local if local.exists() else shipped("templates.yaml")
+
+
+def _scenes_for(catalog: Path) -> Path:
+    beside = catalog.parent / "svg_templates"
+    return beside if beside.is_dir() else shipped("svg_templates")
+
+
+def _path(cwd: Path, value: str | Path | None) -> Path | None:
+    return None if value is None else cwd / Path(value).expanduser()
+
+
+def _from_pyproject(path: Path) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(path.read_text("utf-8")).get("tool", {}).get("vidgen", {})
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise UsageError(f"{path}: {exc}", hint="Mend the file or run vidgen elsewhere.") from exc
+    unknown = sorted(set(table) - set(VARIABLES))
+    if unknown:
+        raise UsageError(
+            f"{path}: [tool.vidgen] has unknown keys: {', '.join(unknown)}",
+            hint=f"Known keys: {', '.join(sorted(VARIABLES))}.",
+        )
+    return dict(table)
+
+
+def _parse(name: str, value: Any) -> Any:
+    parser = _PARSERS.get(name)
+    return parser(VARIABLES[name], value) if parser else str(value)
+
+
+def _positive(variable: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if not 0 < number < float("inf"):
+        raise UsageError(f"{variable} must be a number above 0, got {value!r}")
+    return number
+
+
+def _level(variable: str, value: Any) -> str:
+    level = str(value).upper()
+    if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise UsageError(f"{variable} must be DEBUG, INFO, WARNING or ERROR, got {value!r}")
+    return level
+
+
+_PARSERS: dict[str, Callable[[str, Any], Any]] = {
+    "ttl_days": _positive,
+    "disk_quota_gb": _positive,
+    "log": _level,
+}
