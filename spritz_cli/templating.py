@@ -1,0 +1,188 @@
+"""Texts and scenes are sandboxed Jinja2; this module is its only home."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import (
+    Environment,
+    FileSystemLoader,
+    StrictUndefined,
+    TemplateError,
+    TemplateNotFound,
+    TemplateSyntaxError,
+    UndefinedError,
+    meta,
+    nodes,
+)
+from jinja2.exceptions import SecurityError
+from jinja2.runtime import Context
+from jinja2.sandbox import SandboxedEnvironment
+
+from spritz_cli.errors import UsageError
+from spritz_cli.wording import FILTERS
+
+__all__ = [
+    "MAX_SOURCE",
+    "TemplateError",
+    "evaluate",
+    "render_text",
+    "scene_environment",
+    "scene_sources",
+    "text_environment",
+]
+
+MAX_SOURCE = 2_000
+
+#: Jinja2's own filters that a text may use; none of them can grow without bound.
+_PLAIN_FILTERS = (
+    "abs",
+    "capitalize",
+    "first",
+    "join",
+    "last",
+    "length",
+    "lower",
+    "map",
+    "max",
+    "min",
+    "sum",
+    "upper",
+)
+
+#: What a text can provoke in Jinja2, in Python's compiler and in the filters.
+_TEXT_ERRORS = (
+    TemplateError,
+    ArithmeticError,
+    LookupError,
+    RecursionError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+
+
+def render_text(source: str, values: Mapping[str, Any]) -> str:
+    """Fill a catalog text with a template's parameters and results.
+
+    Raises UsageError naming the text, what is wrong with it and the names it may use.
+    """
+    _check_length(source)
+    if "{" not in source:
+        return source
+    try:
+        tree = text_environment().parse(source)
+        _refuse_loops(tree)
+        return text_environment().from_string(tree).render(values)
+    except _TEXT_ERRORS as exc:
+        raise _explained(source, values, exc) from exc
+
+
+def evaluate(expression: str, values: Mapping[str, Any]) -> Any:
+    """Return what a bare expression such as `days[3]` stands for, under the rules of texts."""
+    _check_length(expression)
+    try:
+        result = text_environment().compile_expression(expression, undefined_to_none=False)(values)
+        if isinstance(result, StrictUndefined):
+            str(result)
+    except _TEXT_ERRORS as exc:
+        raise _explained(expression, values, exc) from exc
+    return result
+
+
+@cache
+def text_environment() -> Environment:
+    """Return the environment of catalog texts: values and filters, no calls, no globals."""
+    environment = _TextEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+    environment.globals.clear()
+    environment.filters = {name: environment.filters[name] for name in _PLAIN_FILTERS}
+    environment.filters.update(FILTERS)
+    return environment
+
+
+def scene_environment(folder: Path) -> Environment:
+    """Return the environment of the SVG scenes below `folder`: as texts, with XML escaping."""
+    environment = SandboxedEnvironment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(FILTERS)
+    return environment
+
+
+def scene_sources(environment: Environment, name: str) -> dict[str, str]:
+    """Return the source text of a scene and of every file that it includes, by name."""
+    sources: dict[str, str] = {}
+    waiting = [name]
+    while waiting:
+        current = waiting.pop()
+        if current in sources:
+            continue
+        sources[current] = _source(environment, current)
+        found = meta.find_referenced_templates(environment.parse(sources[current]))
+        waiting += [reference for reference in found if reference is not None]
+    return sources
+
+
+class _TextEnvironment(SandboxedEnvironment):
+    """Refuses what could make a short text expensive: calls, powers, repeated strings."""
+
+    intercepted_binops = frozenset(["*", "**", "%"])
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        if operator == "**":
+            raise SecurityError("a text cannot use powers (**)")
+        if isinstance(left, str | list) or isinstance(right, str | list):
+            raise SecurityError(f"“{operator}” needs a number on both sides")
+        return super().call_binop(context, operator, left, right)
+
+    def call(self, _context: Context, _obj: Any, /, *_args: Any, **_kwargs: Any) -> Any:
+        raise SecurityError("a text cannot call functions")
+
+
+def _refuse_loops(tree: nodes.Template) -> None:
+    loop = tree.find(nodes.For)
+    if loop is not None:
+        raise TemplateSyntaxError("a text cannot contain a loop ({% for %})", loop.lineno)
+
+
+def _check_length(source: str) -> None:
+    if len(source) > MAX_SOURCE:
+        raise UsageError(
+            f"the text “{_quoted(source)}” has {len(source):,} characters",
+            hint=f"A text may have at most {MAX_SOURCE:,} characters.",
+        )
+
+
+def _explained(source: str, values: Mapping[str, Any], exc: Exception) -> UsageError:
+    return UsageError(f"in the text “{_quoted(source)}”: {exc}", hint=_hint(values, exc))
+
+
+def _hint(values: Mapping[str, Any], exc: Exception) -> str:
+    if isinstance(exc, UndefinedError):
+        return f"Known names: {', '.join(sorted(values)) or 'none'}."
+    if isinstance(exc, TemplateError):
+        return f"Write values as {{{{ name|filter }}}}; filters: {', '.join(FILTERS)}."
+    return "Check the value and the filter that are used here."
+
+
+def _quoted(source: str, width: int = 60) -> str:
+    line = " ".join(source.split())
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def _source(environment: Environment, name: str) -> str:
+    if environment.loader is None:
+        raise UsageError(f"{name}: this environment reads no files")
+    try:
+        return environment.loader.get_source(environment, name)[0]
+    except TemplateNotFound as exc:
+        raise UsageError(
+            f"the scene file {name} does not exist", hint="It belongs in svg_templates/."
+        ) from exc
