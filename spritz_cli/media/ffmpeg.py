@@ -1,0 +1,188 @@
+"""ffmpeg: raw frames to MP4 and back; the home of its command lines."""
+
+from __future__ import annotations
+
+import re
+import struct
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import IO, Any
+
+from spritz_cli.errors import MissingLibrary, RenderError, StorageError
+
+#: sRGB to BT.709 with full chroma and no SIMD-dependent rounding; setparams is
+#: what writes primaries and transfer into the file.
+_COLOUR = (
+    "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int"
+    "+full_chroma_inp,format=yuv420p,"
+    "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
+)
+
+#: Everything that decides the bytes of a film besides its frames. The number of
+#: threads is fixed because x264's output depends on it.
+ENCODER_SETTINGS = (
+    *("-vf", _COLOUR),
+    *("-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-pix_fmt", "yuv420p"),
+    *("-color_range", "tv", "-colorspace", "bt709"),
+    *("-color_primaries", "bt709", "-color_trc", "bt709", "-threads", "2"),
+    *("-fflags", "+bitexact", "-flags:v", "+bitexact", "-map_metadata", "-1"),
+    *("-bsf:v", "filter_units=remove_types=6", "-movflags", "+faststart"),
+)
+
+#: What ffmpeg exits with when the disk is full.
+NO_SPACE = 228
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a finished film really holds."""
+
+    duration_seconds: float
+    width: int
+    height: int
+    pix_fmt: str
+    color_space: str
+    frames: int
+    faststart: bool
+
+
+@cache
+def binary() -> str:
+    """Return the path of the ffmpeg that ships with imageio-ffmpeg."""
+    import imageio_ffmpeg
+
+    try:
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError as exc:
+        raise MissingLibrary(
+            f"ffmpeg is missing: {exc}", hint="Reinstall imageio-ffmpeg, or set IMAGEIO_FFMPEG_EXE."
+        ) from exc
+
+
+@cache
+def version() -> str:
+    """Return ffmpeg's version, e.g. "9.0.2", without running it if it is the bundled one."""
+    match = re.search(r"-v?(\d[\d.]*\d)", Path(binary()).name)
+    if match:
+        return match[1]
+    banner = subprocess.run([binary(), "-version"], capture_output=True, text=True, check=False)
+    return banner.stdout.split("\n", 1)[0].removeprefix("ffmpeg version ").split(" ")[0]
+
+
+def encode(
+    frames: Iterable[bytes | bytearray],
+    path: Path,
+    *,
+    width: int,
+    height: int,
+    fps: int,
+    captions: Path | None = None,
+) -> None:
+    """Encode raw B, G, R, unused frames into an MP4 with an optional caption track.
+
+    Raises RenderError when ffmpeg fails, StorageError when the disk is full.
+    """
+    command = [*_quiet(), "-y", "-f", "rawvideo", "-pix_fmt", "bgr0"]
+    command += ["-s", f"{width}x{height}", "-r", str(fps), "-i", "-"]
+    if captions is not None:
+        command += ["-i", str(captions), "-map", "0:v", "-map", "1:s", "-c:s", "mov_text"]
+        command += ["-metadata:s:s:0", "language=eng"]
+    command += [*ENCODER_SETTINGS, str(path)]
+    with _running(command) as stream:
+        for frame in frames:
+            stream.write(frame)
+
+
+def probe(path: Path) -> Probe:
+    """Read the facts of a film by decoding all of it; raises RenderError if it is damaged."""
+    told = _run([binary(), "-hide_banner", "-i", str(path), "-map", "0:v:0", "-f", "null", "-"])
+    if told.returncode != 0 or re.search(r"error|corrupt|invalid", told.stderr, re.IGNORECASE):
+        raise RenderError(f"{path} does not play: {_last_line(told.stderr)}")
+    stream = re.search(r"Video: .*? (yuv\w+)\((.*?)\).*?(\d{2,5})x(\d{2,5}).*", told.stderr)
+    counted = re.findall(r"frame=\s*(\d+)", told.stderr)
+    rate = re.search(r"([\d.]+) fps", told.stderr)
+    if not stream or not counted or not rate:
+        raise RenderError(f"{path} is not a film")
+    frames = int(counted[-1])
+    return Probe(
+        duration_seconds=frames / float(rate[1]),
+        width=int(stream[3]),
+        height=int(stream[4]),
+        pix_fmt=stream[1],
+        color_space=stream[2],
+        frames=frames,
+        faststart=_faststart(path),
+    )
+
+
+def decode_fully(path: Path) -> None:
+    """Decode every frame; raises RenderError if the film is damaged."""
+    probe(path)
+
+
+def _quiet() -> list[str]:
+    return [binary(), "-hide_banner", "-nostdin", "-v", "error"]
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+
+
+@contextmanager
+def _running(command: list[str]) -> Iterator[IO[bytes]]:
+    """Run ffmpeg with a pipe to its input; it never outlives the block."""
+    # Its complaints go to a file: a full stderr pipe would stop both of us.
+    with tempfile.TemporaryFile() as complaints:
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=complaints, bufsize=0
+        )
+        try:
+            # When it has given up, its exit code says more than the broken pipe.
+            with suppress(BrokenPipeError), _pipe(process) as stream:
+                yield stream
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        if process.wait() != 0:
+            complaints.seek(0)
+            raise _failure(process.returncode, complaints.read().decode(errors="replace"))
+
+
+def _pipe(process: subprocess.Popen[bytes]) -> Any:
+    stream = process.stdin
+    if stream is None:
+        raise RenderError("ffmpeg has no input")
+    return stream
+
+
+def _failure(code: int, complaints: str) -> RenderError | StorageError:
+    if code == NO_SPACE or "No space left" in complaints:
+        return StorageError(
+            "the disk is full: ffmpeg could not write the film",
+            hint="Free some space (vidgen cleanup --dry-run shows what can go), then run it again.",
+        )
+    return RenderError(f"ffmpeg failed with exit code {code}: {_last_line(complaints)}")
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
+
+
+def _faststart(path: Path) -> bool:
+    """Tell whether the index stands before the media, so that playback starts at once."""
+    with path.open("rb") as file:
+        while header := file.read(8):
+            size, kind = struct.unpack(">I4s", header)
+            if kind in (b"moov", b"mdat"):
+                return bool(kind == b"moov")
+            file.seek(size - 8, 1)
+    return False

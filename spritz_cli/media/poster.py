@@ -1,0 +1,35 @@
+"""Still pictures from raw frames; the home of Pillow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+
+def picture(pixels: bytes | bytearray, width: int, height: int) -> Image.Image:
+    """Return a raw B, G, R, unused frame as an RGB image that owns its pixels."""
+    return Image.frombuffer("RGB", (width, height), bytes(pixels), "raw", "BGRX", 4 * width, 1)
+
+
+def save_poster(pixels: bytes | bytearray, width: int, height: int, path: Path) -> None:
+    """Write the poster WebP: from the raw frame, since a decoded one is off in colour."""
+    picture(pixels, width, height).save(path, "WEBP", quality=90, method=4)
+
+
+def save_png(image: Image.Image, path: Path) -> None:
+    image.save(path, "PNG")
+
+
+def sheet(pictures: Sequence[Image.Image], columns: int, gap: int = 8) -> Image.Image:
+    """Lay pictures of one size out in rows."""
+    width, height = pictures[0].size
+    rows = -(-len(pictures) // columns)
+    canvas = Image.new(
+        "RGB", (columns * (width + gap) + gap, rows * (height + gap) + gap), "#1C2440"
+    )
+    for index, image in enumerate(pictures):
+        row, column = divmod(index, columns)
+        canvas.paste(image, (gap + column * (width + gap), gap + row * (height + gap)))
+    return canvas

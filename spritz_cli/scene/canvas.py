@@ -1,0 +1,361 @@
+"""Draws marks with CairoSVG, and only where a frame differs from the one before.
+
+Each leaf is drawn once into a recording and replayed by cairo under whatever
+matrix places it, so that what only moves is never interpreted again. Between
+two frames only the rectangles that changed are painted, and the result is the
+same, byte for byte, as painting everything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from spritz_cli.errors import MissingLibrary, RenderError
+from spritz_cli.scene import text
+from spritz_cli.scene.document import (
+    GRADIENTS,
+    Definition,
+    Item,
+    Layer,
+    Leaf,
+    Mark,
+    Matrix,
+    check,
+)
+
+try:
+    import cairocffi
+    import cairosvg.surface
+except OSError as exc:
+    raise MissingLibrary(
+        f"the system library libcairo is missing: {exc}",
+        hint="Install it: apt-get install libcairo2 (Debian, Ubuntu), dnf install cairo (Fedora), "
+        "apk add cairo (Alpine), brew install cairo (macOS).",
+    ) from exc
+
+#: More recordings than the busiest film needs at once; keeps memory flat.
+KEPT_RECORDINGS = 1500
+
+Box = tuple[int, int, int, int]
+"""x0, y0, x1, y1 in whole pixels, x1 and y1 outside."""
+
+
+class _Recording(NamedTuple):
+    surface: Any
+    extents: tuple[float, float, float, float] | None
+    """x, y, width, height of the ink; None when nothing was drawn."""
+
+
+class Canvas:
+    """A frame buffer that shows one frame after another.
+
+    `pixels` is the raw frame: rows of B, G, R, unused bytes, `4 * width` bytes
+    a row. It is owned by the canvas and changes with the next `show`.
+    """
+
+    def __init__(self, width: int, height: int) -> None:
+        self.width, self.height = width, height
+        self.pixels = bytearray(4 * width * height)
+        self._surface = cairocffi.ImageSurface(
+            cairocffi.FORMAT_RGB24, width, height, data=self.pixels, stride=4 * width
+        )
+        self._scratch = cairocffi.ImageSurface(cairocffi.FORMAT_RGB24, width, height)
+        self._recorder = _Recorder(width, height)
+        self._recordings: dict[Leaf, _Recording] = {}
+        self._clips: dict[Definition, tuple[float, float, float, float]] = {}
+        self._shown: tuple[Item, ...] | None = None
+
+    def show(self, items: tuple[Item, ...]) -> bool:
+        """Paint a frame; return whether it differs from the one shown before."""
+        damage = self._damage(items)
+        if damage:
+            self._paint(items, damage)
+        self._shown = items
+        return bool(damage)
+
+    def _damage(self, items: tuple[Item, ...]) -> list[Box]:
+        if self._shown is None:
+            return [(0, 0, self.width, self.height)]
+        return _merged(self._on_frame(self._differences(self._shown, items)))
+
+    def _on_frame(self, boxes: Iterable[Box | None]) -> Iterable[Box]:
+        for box in boxes:
+            if box is not None:
+                x0, y0 = max(0, box[0]), max(0, box[1])
+                x1, y1 = min(self.width, box[2]), min(self.height, box[3])
+                if x0 < x1 and y0 < y1:
+                    yield x0, y0, x1, y1
+
+    def _differences(self, old: Sequence[Item], new: Sequence[Item]) -> Iterable[Box | None]:
+        if old == new:
+            return
+        old, new = _without_common_ends(old, new)
+        if len(old) == len(new) == 1 and _same_layer(old[0], new[0]):
+            yield from self._differences(old[0].items, new[0].items)  # type: ignore[union-attr]
+            return
+        stay = set(old) & set(new)
+        if [item for item in old if item in stay] != [item for item in new if item in stay]:
+            stay = set()
+        if len(old) == len(new) and not stay:
+            for before, after in zip(old, new, strict=True):
+                if _same_layer(before, after):
+                    yield from self._differences(before.items, after.items)  # type: ignore[union-attr]
+                else:
+                    yield self._box(before)
+                    yield self._box(after)
+            return
+        for item in (*old, *new):
+            if item not in stay:
+                yield self._box(item)
+
+    def _paint(self, items: Iterable[Item], damage: list[Box]) -> None:
+        # Without a clip, on a second surface: cairo rounds the antialiasing of a
+        # whole row of pixels differently where a clip cuts through a shape.
+        context = cairocffi.Context(self._scratch)
+        for item in items:
+            self._paint_item(context, item, damage)
+        self._scratch.flush()
+        self._take_over(damage)
+
+    def _take_over(self, damage: list[Box]) -> None:
+        context = cairocffi.Context(self._surface)
+        _clip_to(context, damage)
+        context.set_source_surface(self._scratch)
+        context.set_operator(cairocffi.OPERATOR_SOURCE)
+        context.paint()
+        self._surface.flush()
+
+    def _paint_item(self, context: Any, item: Item, damage: list[Box]) -> None:
+        box = self._box(item)
+        if box is None or not any(_overlap(box, other) for other in damage):
+            return
+        if isinstance(item, Mark):
+            # A plain rectangle survives any clip, and the paper is one: fill no more than needed.
+            self._paint_mark(context, item, damage if _is_plain(item) else [box])
+        else:
+            self._paint_layer(context, item, damage)
+
+    def _paint_mark(self, context: Any, mark: Mark, boxes: list[Box]) -> None:
+        recording = self._recording(mark.leaf)
+        context.save()
+        _clip_to(context, boxes)
+        context.transform(cairocffi.Matrix(*mark.matrix))
+        context.set_source_surface(recording.surface, 0, 0)
+        context.paint()
+        context.restore()
+
+    def _paint_layer(self, context: Any, layer: Layer, damage: list[Box]) -> None:
+        context.save()
+        if layer.clip is not None:
+            self._clip(context, layer.clip, layer.matrix)
+        if layer.opacity < 1:
+            # A group is as large as the clip: keep it to what it holds.
+            _clip_to(context, [self._box(layer) or (0, 0, 0, 0)])
+            context.push_group()
+        for item in layer.items:
+            self._paint_item(context, item, damage)
+        if layer.opacity < 1:
+            context.pop_group_to_source()
+            context.paint_with_alpha(layer.opacity)
+        context.restore()
+
+    def _clip(self, context: Any, clip: Definition, matrix: Matrix) -> None:
+        context.save()
+        context.transform(cairocffi.Matrix(*matrix))
+        context.new_path()
+        self._recorder.trace(context, clip)
+        context.restore()
+        context.clip()
+
+    def _box(self, item: Item) -> Box | None:
+        if isinstance(item, Mark):
+            extents = self._recording(item.leaf).extents
+            return None if extents is None else _placed_box(extents, item.matrix)
+        boxes = [box for box in map(self._box, item.items) if box is not None]
+        if not boxes:
+            return None
+        box = _union(boxes)
+        return box if item.clip is None else self._clipped_box(box, item.clip, item.matrix)
+
+    def _clipped_box(self, box: Box, clip: Definition, matrix: Matrix) -> Box | None:
+        if clip not in self._clips:
+            self._clips[clip] = self._recorder.extents(clip)
+        x0, y0, x1, y1 = _placed_box(self._clips[clip], matrix)
+        x0, y0, x1, y1 = max(x0, box[0]), max(y0, box[1]), min(x1, box[2]), min(y1, box[3])
+        return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
+
+    def _recording(self, leaf: Leaf) -> _Recording:
+        recording = self._recordings.get(leaf)
+        if recording is None:
+            if len(self._recordings) >= KEPT_RECORDINGS:
+                self._recordings.pop(next(iter(self._recordings)))
+            recording = self._recordings[leaf] = self._recorder.record(leaf)
+        return recording
+
+
+class _Recorder(cairosvg.surface.Surface):  # type: ignore[misc]
+    """CairoSVG's drawing of single elements, without its document and text layout."""
+
+    def __init__(self, width: int, height: int) -> None:
+        # The base class would parse a document here; its other fields are these.
+        self.context_width, self.context_height = width, height
+        self.cursor_position, self.cursor_d_position = [0, 0], [0, 0]
+        self.text_path_width = 0
+        for registry in _REGISTRIES:
+            setattr(self, registry, {})
+        self.parent_node = self._old_parent_node = None
+        self.dpi, self.font_size, self.stroke_and_fill = 96, 16, True
+        self.map_rgba = self.map_image = None
+
+    def record(self, leaf: Leaf) -> _Recording:
+        check(leaf)
+        surface = cairocffi.RecordingSurface(cairocffi.CONTENT_COLOR_ALPHA, None)
+        self._draw_on(cairocffi.Context(surface), leaf)
+        x, y, width, height = surface.ink_extents()
+        return _Recording(surface, (x, y, width, height) if width > 0 and height > 0 else None)
+
+    def trace(self, context: Any, clip: Definition) -> None:
+        """Add the outline of a clip path to the context's path."""
+        self.context, self.stroke_and_fill = context, False
+        for child in clip.children:
+            self.draw(_Node(child.tag, child.attributes))
+        self.stroke_and_fill = True
+
+    def extents(self, clip: Definition) -> tuple[float, float, float, float]:
+        context = cairocffi.Context(cairocffi.RecordingSurface(cairocffi.CONTENT_ALPHA, None))
+        self.trace(context, clip)
+        x0, y0, x1, y1 = context.path_extents()
+        return x0, y0, x1 - x0, y1 - y0
+
+    def _draw_on(self, context: Any, leaf: Leaf) -> None:
+        self.context = context
+        self.gradients = {dict(paint.attributes)["id"]: _tree(paint) for paint in leaf.paints}
+        try:
+            self.draw(
+                _Node(_OUTLINE if leaf.tag == "text" else leaf.tag, leaf.attributes, leaf.text)
+            )
+        except (ValueError, TypeError, KeyError, IndexError, cairocffi.CairoError) as exc:
+            shown = " ".join(f'{name}="{value[:60]}"' for name, value in leaf.attributes)
+            raise RenderError(f"<{leaf.tag} {shown}> cannot be drawn: {exc!r}") from exc
+
+
+class _Node(dict[str, str]):
+    """What CairoSVG's drawing functions need of an element."""
+
+    def __init__(self, tag: str, attributes: Iterable[tuple[str, str]], text: str = "") -> None:
+        super().__init__(attributes)
+        self.tag, self.text = tag, text
+        self.children: list[_Node] = []
+        self.url_fetcher = None
+        self.unsafe = False
+
+    def get_href(self) -> None:
+        return None
+
+
+def _tree(definition: Definition) -> _Node:
+    if definition.tag not in GRADIENTS | {"stop"}:
+        raise RenderError(f"<{definition.tag}> is no paint server")
+    node = _Node(definition.tag, definition.attributes)
+    node.children = [_tree(child) for child in definition.children]
+    return node
+
+
+#: What CairoSVG looks references up in; only gradients are ever filled.
+_REGISTRIES = (
+    *("tree_cache", "markers", "patterns", "masks"),
+    *("filters", "images", "paths", "gradients"),
+)
+
+_OUTLINE = "vidgen-outline"
+_ANCHORS = {"start": 0.0, "middle": -0.5, "end": -1.0}
+
+
+def _outline(surface: Any, node: _Node) -> None:
+    """Trace a line of text as outlines; CairoSVG then fills and strokes it like any path."""
+    size = float(node.get("font-size", 28))
+    line = text.shape(node.text, int(node.get("font-weight", 600)))
+    x = float(node.get("x", 0)) + _ANCHORS[node.get("text-anchor", "start")] * line.width * size
+    y = float(node.get("y", 0))
+    context = surface.context
+    context.new_path()
+    draw = {
+        "M": context.move_to,
+        "L": context.line_to,
+        "C": context.curve_to,
+        "Z": context.close_path,
+    }
+    for command, values in line.steps:
+        draw[command](*[value * size + (y if i % 2 else x) for i, value in enumerate(values)])
+
+
+cairosvg.surface.TAGS[_OUTLINE] = _outline
+
+
+def _clip_to(context: Any, boxes: Iterable[Box]) -> None:
+    for x0, y0, x1, y1 in boxes:
+        context.rectangle(x0, y0, x1 - x0, y1 - y0)
+    context.clip()
+
+
+def _is_plain(mark: Mark) -> bool:
+    if mark.leaf.tag != "rect" or mark.matrix[1] or mark.matrix[2]:
+        return False
+    return not any(name in ("rx", "ry", "stroke") for name, _ in mark.leaf.attributes)
+
+
+def _same_layer(old: Item, new: Item) -> bool:
+    return isinstance(old, Layer) and isinstance(new, Layer) and old[:3] == new[:3]
+
+
+def _without_common_ends(
+    old: Sequence[Item], new: Sequence[Item]
+) -> tuple[Sequence[Item], Sequence[Item]]:
+    shorter = min(len(old), len(new))
+    head = 0
+    while head < shorter and old[head] == new[head]:
+        head += 1
+    tail = 0
+    while tail < shorter - head and old[-1 - tail] == new[-1 - tail]:
+        tail += 1
+    return old[head : len(old) - tail], new[head : len(new) - tail]
+
+
+def _placed_box(extents: tuple[float, float, float, float], matrix: Matrix) -> Box:
+    x, y, width, height = extents
+    a, b, c, d, e, f = matrix
+    xs = [a * u + c * v + e for u in (x, x + width) for v in (y, y + height)]
+    ys = [b * u + d * v + f for u in (x, x + width) for v in (y, y + height)]
+    # One pixel more: antialiasing bleeds over the exact edge.
+    x0, y0 = math.floor(min(xs)) - 1, math.floor(min(ys)) - 1
+    return x0, y0, math.ceil(max(xs)) + 1, math.ceil(max(ys)) + 1
+
+
+def _union(boxes: Sequence[Box]) -> Box:
+    return (
+        min(box[0] for box in boxes),
+        min(box[1] for box in boxes),
+        max(box[2] for box in boxes),
+        max(box[3] for box in boxes),
+    )
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _merged(boxes: Iterable[Box]) -> list[Box]:
+    """Join the boxes that overlap, until none do."""
+    separate: list[Box] = []
+    for box in boxes:
+        joined = box
+        while True:
+            touching = [other for other in separate if _overlap(joined, other)]
+            if not touching:
+                break
+            separate = [other for other in separate if other not in touching]
+            joined = _union([joined, *touching])
+        separate.append(joined)
+    return separate

@@ -1,0 +1,159 @@
+"""From a template to frames: Jinja2 → SVG → marks → raw pixels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from spritz_cli.errors import RenderError
+from spritz_cli.models import KeyFigure, Template
+from spritz_cli.scene import tokens
+from spritz_cli.scene.timeline import Moment, blend, clamp, mix, point, polar, px, wave_once
+from spritz_cli.templating import TemplateError, scene_environment, scene_sources
+from spritz_cli.wording import number, pct, usd
+
+
+class SceneLibrary:
+    """The SVG scenes of one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._digests: dict[str, dict[str, str]] = {}
+
+    def sources(self, scene_name: str) -> dict[str, str]:
+        """Return the SHA-256 of the scene file and of every file it includes, by name."""
+        if scene_name not in self._digests:
+            sources = scene_sources(self._environment, scene_name)
+            self._digests[scene_name] = {
+                name: hashlib.sha256(source.encode()).hexdigest()
+                for name, source in sorted(sources.items())
+            }
+        return self._digests[scene_name]
+
+    def open(self, template: Template) -> Scene:
+        """Return the scene that draws a template."""
+        with _told(template):
+            return Scene(template, self._environment.get_template(template.fallback_static))
+
+    @cached_property
+    def _environment(self) -> Any:
+        environment = scene_environment(self.folder)
+        environment.globals |= {
+            "colours": tokens.COLOURS,
+            "type": tokens.TYPE,
+            "line_height": tokens.LINE_HEIGHT,
+            "mix": mix,
+            "blend": blend,
+            "clamp": clamp,
+            "point": point,
+            "polar": polar,
+            "wave_once": wave_once,
+            "zone_blend": _zone_blend,
+            "text_width": _text_width,
+            "wrapped": _wrapped,
+            "figure": _figure,
+            **tokens.COLOURS,
+        }
+        environment.filters |= {"px": px}
+        return environment
+
+
+class Scene:
+    """One template's drawing as a function of time."""
+
+    def __init__(self, template: Template, source: Any) -> None:
+        self.template = template
+        self._source = source
+        self._values = {
+            "film": template,
+            "p": template.parameters,
+            "r": template.results,
+            "accent": tokens.COLOURS[template.accent],
+            "tint": tokens.COLOURS[f"{template.accent}_1"],
+        }
+
+    @property
+    def duration(self) -> float:
+        return float(self.template.duration_seconds)
+
+    def svg(self, t: float) -> str:
+        """Return the frame at second `t` as an SVG document of 1280 × 720 px."""
+        with _told(self.template, t):
+            moment = Moment(t, self.duration)
+            return str(self._source.render(self._values | moment.verbs()))
+
+
+def times(duration: float) -> Iterator[float]:
+    """Yield the second of every frame of a film."""
+    for index in range(round(duration * tokens.FPS)):
+        yield round(index / tokens.FPS, 6)
+
+
+def frames(scene: Scene) -> Iterator[bytearray]:
+    """Yield every frame of a film as raw pixels (see Canvas.pixels).
+
+    It is the same buffer each time, valid until the next frame is asked for.
+    """
+    from spritz_cli.scene.canvas import Canvas
+    from spritz_cli.scene.document import parse
+
+    canvas = Canvas(tokens.WIDTH, tokens.HEIGHT)
+    shown = None
+    for t in times(scene.duration):
+        svg = scene.svg(t)
+        if svg != shown:
+            with _told(scene.template, t):
+                canvas.show(parse(svg))
+            shown = svg
+        yield canvas.pixels
+
+
+@contextmanager
+def _told(template: Template, t: float | None = None) -> Iterator[None]:
+    """Say which film and second an error comes from."""
+    try:
+        yield
+    except (RenderError, TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as exc:
+        line = getattr(exc, "lineno", None)
+        scene = template.fallback_static + (f":{line}" if line else "")
+        when = "" if t is None else f" at {t:.2f} s"
+        hint = getattr(exc, "hint", "") or f"Mend svg_templates/{scene}."
+        raise RenderError(f"{template.name} ({scene}){when}: {exc}", hint=hint) from exc
+
+
+def _text_width(words: str, style: str) -> float:
+    from spritz_cli.scene.text import width
+
+    size, weight = tokens.TYPE[style]
+    return width(words, size, weight)
+
+
+def _figure(value: float, item: KeyFigure) -> str:
+    """Write a number on its way to a key figure, with as many decimals as that has."""
+    if item.format in ("usd", "usd2"):
+        return usd(value, 2 if item.format == "usd2" else 0)
+    places = 2 if item.format == "pct2" else len(f"{item.value:.2f}".rstrip("0").partition(".")[2])
+    return pct(value, places) if item.format.startswith("pct") else number(value, places)
+
+
+def _wrapped(words: str, style: str, width: float) -> list[str]:
+    """Break words into lines that are at most `width` px wide."""
+    lines = [""]
+    for word in words.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if _text_width(longer, style) <= width or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
+def _zone_blend(percent: float, low: float, mid: float, tone: str, soft: float = 4.0) -> str:
+    """Return the green, amber or coral of a percent, cross-faded around the zone borders."""
+    green, amber, coral = (tokens.COLOURS[name + tone] for name in ("green", "amber", "coral"))
+    lower = blend((percent - low) / soft, green, amber)
+    return blend((percent - mid) / soft, lower, coral)

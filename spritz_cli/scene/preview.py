@@ -1,0 +1,46 @@
+"""Looking at a scene without making the film."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from spritz_cli.media import poster
+from spritz_cli.models import Template
+from spritz_cli.scene import tokens
+from spritz_cli.scene.canvas import Canvas
+from spritz_cli.scene.document import parse
+from spritz_cli.scene.drawing import Scene, SceneLibrary
+
+SHEET_COLUMNS = 4
+SHEET_SCALE = 0.5
+
+
+def frame_png(template: Template, library: SceneLibrary, t: float, path: Path) -> None:
+    """Write the frame at second `t` as a PNG of full size."""
+    poster.save_png(_picture(library.open(template), t), path)
+
+
+def contact_sheet(
+    template: Template, library: SceneLibrary, path: Path, every: float = 1.0
+) -> None:
+    """Write a PNG with one labelled frame every `every` seconds, and the last one."""
+    scene = library.open(template)
+    count = int(scene.duration / every)
+    seconds = [*(index * every for index in range(count)), scene.duration - 1 / tokens.FPS]
+    pictures = [_labelled(_picture(scene, t), t) for t in seconds]
+    poster.save_png(poster.sheet(pictures, SHEET_COLUMNS), path)
+
+
+def _picture(scene: Scene, t: float) -> Image.Image:
+    canvas = Canvas(tokens.WIDTH, tokens.HEIGHT)
+    canvas.show(parse(scene.svg(t)))
+    return poster.picture(canvas.pixels, tokens.WIDTH, tokens.HEIGHT)
+
+
+def _labelled(image: Image.Image, t: float) -> Image.Image:
+    size = (round(image.width * SHEET_SCALE), round(image.height * SHEET_SCALE))
+    small = image.resize(size, Image.Resampling.LANCZOS)
+    ImageDraw.Draw(small).text((8, size[1] - 22), f"{t:.1f} s", fill=tokens.COLOURS["ink_2"])
+    return small

@@ -1,0 +1,162 @@
+"""Text as outlines of the bundled font: shaped by HarfBuzz, filled by cairo.
+
+Shaping gives kerning, tabular digits and the exact weight of the variable
+font, and needs neither fontconfig nor a font on the system, so that a line
+looks the same on every machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import fontpkg_figtree
+import uharfbuzz
+
+from spritz_cli.errors import MissingLibrary, RenderError
+
+FAMILY = "Figtree"
+FEATURES = {"kern": True, "tnum": True, "liga": False}
+WEIGHTS = range(300, 901)
+
+#: One step of an outline in em units, y downwards: ("M"|"L"|"C"|"Z", coordinates).
+Step = tuple[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One shaped line: `width` in em, `steps` its outline with the baseline at 0, 0."""
+
+    width: float
+    steps: tuple[Step, ...]
+
+
+def font_file() -> Path:
+    """Return the bundled variable font (upright)."""
+    folder = Path(fontpkg_figtree.__file__).parent / "files"
+    path = folder / f"{FAMILY}[wght].ttf"
+    if not path.is_file():
+        raise MissingLibrary(
+            f"the font {FAMILY} is missing: {path}", hint="Reinstall the package fontpkg-figtree."
+        )
+    return path
+
+
+@cache
+def font_digest() -> str:
+    """Return the SHA-256 of the font file, for the fingerprint."""
+    return hashlib.sha256(font_file().read_bytes()).hexdigest()
+
+
+@cache
+def shape(text: str, weight: int) -> Line:
+    """Lay out one line of text; raises RenderError for a glyph that the font lacks."""
+    font = _font(weight)
+    buffer = uharfbuzz.Buffer()
+    buffer.add_str(text)
+    buffer.guess_segment_properties()
+    uharfbuzz.shape(font, buffer, FEATURES)
+    steps: list[Step] = []
+    x = 0.0
+    for info, position in zip(buffer.glyph_infos, buffer.glyph_positions, strict=True):
+        if info.codepoint == 0:
+            raise RenderError(
+                f"the font {FAMILY} has no glyph for {text[info.cluster]!r} in {text!r}",
+                hint="Draw the sign as a path, or use another word.",
+            )
+        offset = (x + position.x_offset) / _em()
+        steps += _placed(_glyph(info.codepoint, weight), offset, -position.y_offset / _em())
+        x += position.x_advance
+    return Line(width=x / _em(), steps=tuple(steps))
+
+
+def width(text: str, size: float, weight: int, letter_spacing: float = 0.0) -> float:
+    """Return the width of one line in px at `size` px."""
+    return shape(text, weight).width * size + letter_spacing * max(0, len(text) - 1)
+
+
+def missing_glyphs(text: str) -> tuple[str, ...]:
+    """Return the characters that the font cannot draw."""
+    face_font = _font(400)
+    return tuple(
+        sign for sign in dict.fromkeys(text) if not sign.isspace() and not _has(face_font, sign)
+    )
+
+
+@cache
+def _face() -> uharfbuzz.Face:
+    return uharfbuzz.Face(font_file().read_bytes())
+
+
+@cache
+def _em() -> int:
+    return int(_face().upem)
+
+
+@cache
+def _font(weight: int) -> uharfbuzz.Font:
+    if weight not in WEIGHTS:
+        raise RenderError(f"font-weight must be {WEIGHTS[0]}-{WEIGHTS[-1]}, got {weight}")
+    font = uharfbuzz.Font(_face())
+    font.set_variations({"wght": weight})
+    return font
+
+
+def _has(font: uharfbuzz.Font, sign: str) -> bool:
+    return bool(font.get_nominal_glyph(ord(sign)))
+
+
+@cache
+def _glyph(glyph: int, weight: int) -> tuple[Step, ...]:
+    pen = _Pen()
+    _font(weight).draw_glyph(glyph, _draw_functions(), pen)
+    return tuple(pen.steps)
+
+
+@cache
+def _draw_functions() -> uharfbuzz.DrawFuncs:
+    functions = uharfbuzz.DrawFuncs()
+    functions.set_move_to_func(lambda x, y, pen: pen.add("M", x, y))
+    functions.set_line_to_func(lambda x, y, pen: pen.add("L", x, y))
+    functions.set_cubic_to_func(lambda *args: args[-1].add("C", *args[:-1]))
+    functions.set_quadratic_to_func(lambda cx, cy, x, y, pen: pen.add_quadratic(cx, cy, x, y))
+    functions.set_close_path_func(lambda pen: pen.add("Z"))
+    return functions
+
+
+class _Pen:
+    """Collects an outline in em units; cairo knows no quadratic curves, so they become cubic."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.point = (0.0, 0.0)
+
+    def add(self, command: str, *coordinates: float) -> None:
+        if coordinates:
+            self.point = (coordinates[-2], coordinates[-1])
+        self.steps.append((command, tuple(_em_units(coordinates))))
+
+    def add_quadratic(self, cx: float, cy: float, x: float, y: float) -> None:
+        x0, y0 = self.point
+        first = (x0 + 2 * (cx - x0) / 3, y0 + 2 * (cy - y0) / 3)
+        second = (x + 2 * (cx - x) / 3, y + 2 * (cy - y) / 3)
+        self.add("C", *first, *second, x, y)
+
+
+def _em_units(coordinates: Iterable[float]) -> Iterable[float]:
+    # Rounded to a fraction of a font unit, so that the last bits of another
+    # compiler's float arithmetic never reach a pixel.
+    for index, value in enumerate(coordinates):
+        sign = -1 if index % 2 else 1
+        yield sign * round(value, 2) / _em()
+
+
+def _placed(steps: Iterable[Step], dx: float, dy: float) -> Iterable[Step]:
+    for command, coordinates in steps:
+        yield (
+            command,
+            tuple(value + (dy if index % 2 else dx) for index, value in enumerate(coordinates)),
+        )

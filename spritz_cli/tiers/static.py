@@ -1,0 +1,65 @@
+"""The animated infographic: what most people will watch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from spritz_cli.media import captions, ffmpeg
+from spritz_cli.models import Film, Template
+from spritz_cli.scene import tokens
+from spritz_cli.scene.drawing import Scene, SceneLibrary, frames
+from spritz_cli.tiers.base import Progress
+
+#: Raise it when a change of the engine changes pixels; films are then made anew.
+RENDERER = 1
+
+
+class StaticTier:
+    """Draws a template's scene frame by frame and encodes it."""
+
+    name: Literal["static"] = "static"
+
+    def __init__(self, library: SceneLibrary) -> None:
+        self._library = library
+
+    def inputs(self, template: Template) -> dict[str, Any]:
+        """Return everything the film is made from; its digest is the fingerprint."""
+        from spritz_cli.scene.text import font_digest
+
+        return {
+            "template": template.document(),
+            "scene": self._library.sources(template.fallback_static),
+            "font": font_digest(),
+            "frame": [tokens.WIDTH, tokens.HEIGHT, tokens.FPS],
+            "encoder": [ffmpeg.version(), *ffmpeg.ENCODER_SETTINGS],
+            "renderer": [RENDERER, version("cairosvg"), version("uharfbuzz")],
+        }
+
+    def make(self, template: Template, scratch: Path, progress: Progress) -> Film:
+        """Write film, poster and captions; the poster is the last frame."""
+        scene = self._library.open(template)
+        video, poster, vtt = (scratch / f"film.{kind}" for kind in ("mp4", "webp", "vtt"))
+        vtt.write_text(captions.webvtt(template.captions), "utf-8")
+        ffmpeg.encode(
+            _watched(scene, progress, poster),
+            video,
+            width=tokens.WIDTH,
+            height=tokens.HEIGHT,
+            fps=tokens.FPS,
+            captions=vtt,
+        )
+        return Film(video, poster, vtt, scene.duration, tokens.WIDTH, tokens.HEIGHT)
+
+
+def _watched(scene: Scene, progress: Progress, poster: Path) -> Iterator[bytearray]:
+    from spritz_cli.media.poster import save_poster
+
+    total = round(scene.duration * tokens.FPS)
+    frame = bytearray()
+    for index, frame in enumerate(frames(scene), start=1):
+        yield frame
+        progress(index / total)
+    save_poster(frame, tokens.WIDTH, tokens.HEIGHT, poster)

@@ -1,0 +1,140 @@
+"""Real scenes through the real encoder, and back by full decoding."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from spritz_cli.errors import RenderError
+from spritz_cli.media import ffmpeg
+from spritz_cli.media.captions import parse_webvtt
+from spritz_cli.models import Cue
+from spritz_cli.scene import tokens
+from spritz_cli.tiers.static import StaticTier
+from tests.scenes import shipped_scenes
+
+SHORT = 4
+
+
+@pytest.fixture
+def short_template(catalog):
+    """A film of four seconds: the takeaway and the hold are there, the rest is quick."""
+    (template,) = catalog.select(topic="credit_utilization")
+    return replace(template, duration_seconds=SHORT, captions=(Cue(0.3, 2.9, "Think of a tile."),))
+
+
+@pytest.fixture
+def film(short_template, tmp_path: Path):
+    return StaticTier(shipped_scenes()).make(short_template, tmp_path, lambda share: None)
+
+
+def test_a_film_is_what_players_expect(film) -> None:
+    probe = ffmpeg.probe(film.video)
+    assert (probe.width, probe.height, probe.pix_fmt) == (1280, 720, "yuv420p")
+    assert probe.frames == SHORT * tokens.FPS
+    assert probe.duration_seconds == SHORT
+    assert "bt709" in probe.color_space
+    assert probe.faststart
+
+
+def test_poster_and_captions_lie_beside_the_film(film) -> None:
+    with Image.open(film.poster) as poster:
+        assert (poster.format, poster.size) == ("WEBP", (1280, 720))
+    assert parse_webvtt(film.captions.read_text("utf-8")) == (Cue(0.3, 2.9, "Think of a tile."),)
+
+
+def test_captions_are_in_the_film_too(film) -> None:
+    told = subprocess.run(
+        [ffmpeg.binary(), "-v", "error", "-i", film.video, "-map", "0:s:0", "-f", "webvtt", "-"],
+        capture_output=True,
+        text=True,
+    )
+    assert "Think of a tile." in told.stdout
+
+
+def test_brand_colours_survive_the_encoder(film) -> None:
+    accent = bytes.fromhex(tokens.COLOURS["indigo"].removeprefix("#"))
+    decoded = decoded_pixel(film.video, 3.5, 1100, 546)
+    assert all(abs(a - b) <= 2 for a, b in zip(decoded, accent, strict=True))
+
+
+def decoded_pixel(path: Path, t: float, x: int, y: int) -> tuple[int, int, int]:
+    """What a player shows at a point: limited-range BT.709 read back by the book."""
+    command = [ffmpeg.binary(), "-v", "error", "-ss", str(t), "-i", path, "-frames:v", "1"]
+    command += ["-pix_fmt", "yuv420p", "-f", "rawvideo", "-"]
+    planes = subprocess.run(command, capture_output=True, check=True).stdout
+    size = 1280 * 720
+    chroma = (y // 2) * 640 + x // 2
+    luma = (planes[y * 1280 + x] - 16) * 255 / 219
+    blue, red = ((planes[size + at + chroma] - 128) * 255 / 224 for at in (0, size // 4))
+    rgb = (luma + 1.5748 * red, luma - 0.1873 * blue - 0.4681 * red, luma + 1.8556 * blue)
+    return tuple(round(value) for value in rgb)
+
+
+def test_the_same_film_has_the_same_bytes(short_template, film, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    again.mkdir()
+    other = StaticTier(shipped_scenes()).make(short_template, again, lambda share: None)
+    for first, second in zip(
+        (film.video, film.poster, film.captions),
+        (other.video, other.poster, other.captions),
+        strict=True,
+    ):
+        assert first.read_bytes() == second.read_bytes()
+
+
+def test_progress_goes_from_nothing_to_all(short_template, tmp_path: Path) -> None:
+    seen: list[float] = []
+    StaticTier(shipped_scenes()).make(short_template, tmp_path, seen.append)
+    assert seen == sorted(seen)
+    assert seen[-1] == 1.0
+
+
+def test_a_truncated_film_is_found_out(film) -> None:
+    data = film.video.read_bytes()
+    film.video.write_bytes(data[: len(data) // 2])
+    with pytest.raises(RenderError, match="does not play"):
+        ffmpeg.probe(film.video)
+
+
+def test_a_picture_that_is_no_film_is_found_out(film, tmp_path: Path) -> None:
+    fake = tmp_path / "fake.mp4"
+    fake.write_bytes(b"<svg/>")
+    with pytest.raises(RenderError):
+        ffmpeg.probe(fake)
+
+
+def test_a_scene_that_fails_halfway_leaves_no_encoder_behind(
+    short_template, tmp_path: Path
+) -> None:
+    def frames():
+        yield bytes(4 * 64 * 64)
+        raise RenderError("the scene broke")
+
+    with pytest.raises(RenderError, match="the scene broke"):
+        ffmpeg.encode(frames(), tmp_path / "x.mp4", width=64, height=64, fps=30)
+    children = subprocess.run(
+        ["ps", "--ppid", str(__import__("os").getpid()), "-o", "comm="],
+        capture_output=True,
+        text=True,
+    )
+    assert "ffmpeg" not in children.stdout
+
+
+def test_an_encoder_that_cannot_write_says_why(tmp_path: Path) -> None:
+    frames = [bytes(4 * 64 * 64)] * 3
+    with pytest.raises(RenderError, match=r"ffmpeg failed.*No such file"):
+        ffmpeg.encode(frames, tmp_path / "gone" / "x.mp4", width=64, height=64, fps=30)
+
+
+def test_the_fingerprint_follows_what_is_drawn(catalog) -> None:
+    tier = StaticTier(shipped_scenes())
+    (template,) = catalog.select(topic="cash_buffer")
+    inputs = tier.inputs(template)
+    assert "cash_buffer.svg.j2" in inputs["scene"]
+    assert "kit/tank.svg.j2" in inputs["scene"]
+    assert inputs["encoder"][0] == "9.0.2" or inputs["encoder"][0][0].isdigit()

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import pytest
+
+from spritz_cli.errors import RenderError
+from spritz_cli.scene.canvas import KEPT_RECORDINGS, Canvas
+from spritz_cli.scene.document import parse
+from spritz_cli.scene.drawing import times
+from tests.scenes import document, drawn, pixel, shipped_scenes
+
+
+def test_colours_arrive_as_written() -> None:
+    canvas = drawn(document('<rect x="10" y="10" width="20" height="20" fill="#0F766E"/>'))
+    assert pixel(canvas, 15, 15) == (15, 118, 110)
+    assert pixel(canvas, 40, 40) == (255, 255, 255)
+
+
+def test_the_same_frame_is_not_painted_again() -> None:
+    canvas = drawn(document('<circle cx="50" cy="50" r="9"/>'))
+    assert canvas.show(parse(document('<circle cx="50" cy="50" r="9"/>'))) is False
+    assert canvas.show(parse(document('<circle cx="51" cy="50" r="9"/>'))) is True
+
+
+def test_what_has_gone_leaves_nothing_behind() -> None:
+    canvas = drawn(document('<circle cx="50" cy="50" r="9"/>'))
+    canvas.show(parse(document("")))
+    assert canvas.pixels == drawn(document("")).pixels
+
+
+def test_things_that_change_places_in_depth_are_painted_again() -> None:
+    red = '<rect x="10" y="10" width="30" height="30" fill="#FF0000"/>'
+    blue = '<rect x="20" y="20" width="30" height="30" fill="#0000FF"/>'
+    canvas = drawn(document(red + blue))
+    canvas.show(parse(document(blue + red)))
+    assert pixel(canvas, 25, 25) == (255, 0, 0)
+
+
+def test_half_transparent_fill_and_stroke_are_blended_as_one() -> None:
+    canvas = drawn(
+        document(
+            '<g opacity="0.5"><rect x="20" y="20" width="60" height="60" fill="#000000" '
+            'stroke="#000000" stroke-width="20"/></g>'
+        )
+    )
+    assert pixel(canvas, 25, 50) == pixel(canvas, 50, 50)
+
+
+def test_a_clip_cuts_what_lies_outside() -> None:
+    clip = '<defs><clipPath id="c"><rect width="50" height="50"/></clipPath></defs>'
+    canvas = drawn(
+        document(f'{clip}<g clip-path="url(#c)"><rect width="99" height="99" fill="#00FF00"/></g>')
+    )
+    assert pixel(canvas, 49, 49) == (0, 255, 0)
+    assert pixel(canvas, 51, 51) == (255, 255, 255)
+
+
+def test_a_counter_in_the_middle_does_not_wobble() -> None:
+    canvas = Canvas(100, 100)
+    lefts = set()
+    for words in ("01", "08", "04"):
+        svg = document(f'<text x="50" y="50" font-size="40" text-anchor="middle">{words}</text>')
+        lefts.add(canvas._box(parse(svg)[1])[0])
+    assert len(lefts) == 1
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        '<rect width="wide" height="3"/>',
+        '<rect width="-1" height="3"/>',
+        '<circle r="nan"/>',
+        '<circle cx="inf" r="3"/>',
+        '<path d="M0 0 Lnan 3"/>',
+        '<path d="M0 0 L" stroke-width="x"/>',
+    ],
+)
+def test_what_would_be_drawn_as_nothing_is_refused(element: str) -> None:
+    with pytest.raises(RenderError, match=element[1:5]):
+        drawn(document(element))
+
+
+def test_memory_stays_flat_however_much_is_drawn() -> None:
+    canvas = Canvas(64, 64)
+    for size in range(KEPT_RECORDINGS + 50):
+        canvas.show(parse(document(f'<circle cx="9" cy="9" r="{size / 100}"/>')))
+    assert len(canvas._recordings) <= KEPT_RECORDINGS
+
+
+@pytest.mark.parametrize("topic", ["credit_utilization", "cash_buffer", "hysa_comparison"])
+def test_painting_only_what_changed_gives_the_same_bytes_as_painting_all(topic, catalog) -> None:
+    (template,) = catalog.select(topic=topic)
+    scene = shipped_scenes().open(template)
+    canvas = Canvas(1280, 720)
+    for index, t in enumerate(times(scene.duration)):
+        canvas.show(parse(scene.svg(t)))
+        if index % 9 == 0:
+            assert canvas.pixels == drawn(scene.svg(t)).pixels, f"at {t} s"
