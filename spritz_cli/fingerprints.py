@@ -1,0 +1,63 @@
+"""Decide whether two films are made from the same inputs, and say what differs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def digest(document: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the canonical JSON of `document`."""
+    return hashlib.sha256(_canonical(document).encode()).hexdigest()
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return one line per value that differs, e.g. "parameters.payment: 2000 → 2500"."""
+    return tuple(_walk("", _plain(old), _plain(new)))
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def _plain(document: Mapping[str, Any]) -> Any:
+    # Tuples become lists, as they are in a sidecar that was read back.
+    return json.loads(json.dumps(document))
+
+
+def _walk(path: str, old: Any, new: Any) -> Iterator[str]:
+    if _ABSENT not in (old, new) and _canonical(old) == _canonical(new):
+        # Not `old == new`: 1, 1.0 and True are equal, but their digests differ.
+        return
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in sorted(old.keys() | new.keys()):
+            yield from _walk(_join(path, name), old.get(name, _ABSENT), new.get(name, _ABSENT))
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, pair in enumerate(zip(old, new, strict=True)):
+            yield from _walk(f"{path}[{index}]", *pair)
+    else:
+        yield f"{path}: {_show(old)} → {_show(new)}"
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "(none)"
+
+
+_ABSENT = _Absent()
+_LONGEST = 60
+
+
+def _show(value: Any) -> str:
+    if value is _ABSENT:
+        return repr(value)
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

@@ -1,0 +1,1 @@
+"""Where published films live: the store on disk, the manifest and leases in Redis."""

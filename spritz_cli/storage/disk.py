@@ -1,0 +1,104 @@
+"""Careful work with files: digests, sealed files, folders opened without following links."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypedDict
+
+from spritz_cli.errors import StorageError
+
+_CHUNK = 1 << 20
+
+
+class FileRecord(TypedDict):
+    """What a sidecar remembers of each file beside it."""
+
+    bytes: int
+    sha256: str
+
+
+def measure(path: Path) -> FileRecord:
+    """Return the size and SHA-256 of a file, read in pieces."""
+    digest, length = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            length += len(chunk)
+    return {"bytes": length, "sha256": digest.hexdigest()}
+
+
+def seal(path: Path) -> None:
+    """Make a finished file read-only and durable."""
+    path.chmod(0o444)
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def open_folder(root: Path, *names: str, create: bool = False) -> Iterator[int]:
+    """Yield a handle of the folder `root/names…`; a link on the way is an OSError."""
+    if create:
+        root.mkdir(parents=True, exist_ok=True)
+    opened = [os.open(root, os.O_RDONLY | os.O_DIRECTORY)]
+    try:
+        for name in names:
+            opened.append(_step(name, opened[-1], create=create))
+        yield opened[-1]
+    finally:
+        for handle in opened:
+            os.close(handle)
+
+
+def is_real_folder(path: Path) -> bool:
+    """Whether `path` is a folder and not a link to one."""
+    return path.is_dir() and not path.is_symlink()
+
+
+@contextmanager
+def disk_errors(where: Path) -> Iterator[None]:
+    """Translate every OSError into a StorageError that says what to do."""
+    try:
+        yield
+    except OSError as exc:
+        hint = _HINTS.get(exc.errno or 0, "Check the disk below the videos directory.")
+        raise StorageError(f"{_place(exc, where)}: {exc.strerror}", hint=hint) from exc
+
+
+def _step(name: str, parent: int, *, create: bool) -> int:
+    if create:
+        try:
+            os.mkdir(name, 0o755, dir_fd=parent)
+            os.fsync(parent)
+        except FileExistsError:
+            pass
+    return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+
+
+def _place(exc: OSError, where: Path) -> Path:
+    # A relative name belongs to a folder handle, of which only `where` knows the path.
+    return where / os.fsdecode(exc.filename) if isinstance(exc.filename, str | bytes) else where
+
+
+_FULL = "Free some space (`vidgen cleanup` removes old films), then run the same command again."
+_RIGHTS = "Give this user the right to write there, or choose another place with VIDGEN_VIDEOS_DIR."
+_LINK = "A symbolic link or a file stands where vidgen keeps a folder: remove it."
+_HINTS = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: _FULL,
+    errno.EROFS: "The disk is read-only: choose another place with VIDGEN_VIDEOS_DIR.",
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.ELOOP: _LINK,
+    errno.ENOTDIR: _LINK,
+    errno.EEXIST: _LINK,
+    errno.EXDEV: "Films must be made in a scratch directory of the store itself.",
+}

@@ -1,0 +1,263 @@
+"""The Redis record that the main application reads: one hash per template.
+
+Every write is one script, so that readers see the old entry or the new one,
+and a writer that was overtaken (see leases.py) cannot change anything.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Protocol, get_args
+
+from redis import Redis
+from redis.client import Pipeline
+
+from spritz_cli.errors import VidgenError
+from spritz_cli.models import MANIFEST_SCHEMA, Status, Template, Video, manifest_key
+from spritz_cli.storage.embedded import connect
+from spritz_cli.storage.leases import Lease, Leases
+from spritz_cli.storage.redis_errors import redis_errors
+
+#: How long an entry may say "processing" before it vanishes, in seconds.
+PROCESSING_SECONDS = 600.0
+
+#: Share of the time to live by which an expiry may differ, so that a catalog never lapses at once.
+JITTER = 0.1
+
+_log = logging.getLogger(__name__)
+
+_READ = """
+local entry = redis.call('HGETALL', KEYS[1])
+local hit = redis.call('HGET', KEYS[1], 'status') == 'ready'
+redis.call('HINCRBY', KEYS[2], hit and 'hits' or 'misses', 1)
+if hit then redis.call('HSET', KEYS[1], 'last_accessed_at', ARGV[1]) end
+return entry
+"""
+
+# The start of every write: 0 unless the lease is ours.
+_IF_OURS = """
+local holder = redis.call('HMGET', KEYS[2], 'owner', 'fence')
+if holder[1] ~= ARGV[1] or holder[2] ~= ARGV[2] then return -1 end
+"""
+
+_REPLACE = """
+local accessed = redis.call('HGET', KEYS[1], 'last_accessed_at')
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], unpack(ARGV, 4))
+if accessed then redis.call('HSET', KEYS[1], 'last_accessed_at', accessed) end
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
+"""
+
+_UNLESS_READY = """
+if redis.call('HGET', KEYS[1], 'status') == 'ready' then return 0 end
+"""
+
+_RENEW = """
+if redis.call('HGET', KEYS[1], 'sha256') ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+"""
+
+_WITHDRAW = """
+if redis.call('HGET', KEYS[1], 'sha256') ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
+"""
+
+
+_ABANDON = """
+if redis.call('HGET', KEYS[1], 'status') ~= 'processing' then return 0 end
+if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
+return redis.call('DEL', KEYS[1])
+"""
+
+
+class Keyed(Protocol):
+    """A template or a video: whatever knows its manifest key."""
+
+    @property
+    def key(self) -> str: ...
+
+
+class VideoManifest:
+    """Reads and writes entries `<prefix><key>`; they live `ttl_days` ± 10 %."""
+
+    def __init__(self, redis: Redis, prefix: str = "video:", ttl_days: float = 30.0) -> None:
+        self._redis = redis
+        self._prefix = prefix
+        self.ttl_seconds = ttl_days * 86_400
+        self._read = redis.register_script(_READ)
+        self._publish = redis.register_script(_IF_OURS + _REPLACE)
+        self._mark = redis.register_script(_IF_OURS + _UNLESS_READY + _REPLACE)
+        self._extend = redis.register_script(_RENEW)
+        self._remove = redis.register_script(_WITHDRAW)
+        self._drop_abandoned = redis.register_script(_ABANDON)
+
+    @classmethod
+    def from_url(cls, url: str, prefix: str = "video:", ttl_days: float = 30.0) -> VideoManifest:
+        """Return the manifest on the server at `url`; connects when it is first asked."""
+        return cls(connect(url), prefix, ttl_days)
+
+    def get(self, persona: str, topic: str) -> Video | None:
+        """Return the entry for a reader: counts a hit or a miss, notes the access."""
+        keys = [self._key(manifest_key(persona, topic)), self._counters]
+        with redis_errors():
+            flat: list[str] = self._read(keys=keys, args=[_now()])
+        return _video(dict(zip(flat[::2], flat[1::2], strict=True)))
+
+    def peek(self, persona: str, topic: str) -> Video | None:
+        """Return the entry without counting or touching anything."""
+        return self.peek_many([_Key(manifest_key(persona, topic))])[0]
+
+    def peek_many(self, templates: Iterable[Keyed]) -> list[Video | None]:
+        """Return the entry of each template, in one round trip."""
+        return [_video(stored) for stored in self._ask(templates, Pipeline.hgetall)]
+
+    def time_left(self, templates: Iterable[Keyed]) -> list[float | None]:
+        """Return the seconds until each entry expires (None: no entry), in one round trip."""
+        answers = self._ask(templates, Pipeline.pttl)
+        return [millis / 1000 if millis >= 0 else None for millis in answers]
+
+    def entries(self) -> Iterator[Video]:
+        """Yield every entry, also of templates that the catalog no longer has."""
+        with redis_errors():
+            names = sorted(self._redis.scan_iter(match=f"{self._prefix}*", count=500))
+        keys = [_Key(found[1]) for found in map(self._entry_pattern.fullmatch, names) if found]
+        yield from filter(None, self.peek_many(keys))
+
+    def publish(self, video: Video, lease: Lease) -> None:
+        """Replace the whole entry in one step; LeaseLost if `lease` is no longer ours."""
+        self._write(self._publish, video, lease, self._lifetime())
+
+    def renew(self, video: Video) -> bool:
+        """Give the entry a new expiry if it still serves this film."""
+        with redis_errors():
+            done = self._extend(
+                keys=[self._key(video.key)],
+                args=[video.sha256 or "", _millis(self._lifetime())],
+            )
+        return bool(done)
+
+    def withdraw(self, video: Video) -> bool:
+        """Remove the entry if it still serves this film (before its files are deleted)."""
+        with redis_errors():
+            return bool(self._remove(keys=[self._key(video.key)], args=[video.sha256 or ""]))
+
+    def withdraw_abandoned(self, keys: Iterable[str], leases: Leases) -> None:
+        """Remove entries that say "processing" though nobody holds the lease any more."""
+        with redis_errors():
+            for key in keys:
+                self._drop_abandoned(keys=[self._key(key), leases.redis_key(key)])
+
+    def mark_processing(self, template: Template, lease: Lease) -> bool:
+        """Say that a first film is being made; False (and no change) if one is published."""
+        return self._write(self._mark, _card(template, "processing"), lease, PROCESSING_SECONDS)
+
+    def mark_failed(self, template: Template, lease: Lease, error: str, reason: str) -> bool:
+        """Leave only the text card; False (and no change) if a film is published."""
+        entry = replace(
+            _card(template, "failed"),
+            created_at=_now(),
+            fallback_used="text",
+            fallback_reason=reason,
+            error=error,
+        )
+        return self._write(self._mark, entry, lease, self._lifetime())
+
+    def stats(self) -> dict[str, Any]:
+        """Return hits, misses, the hit rate (None before the first read) and entries by status."""
+        with redis_errors():
+            counted = self._redis.hgetall(self._counters)
+        hits, misses = int(counted.get("hits", 0)), int(counted.get("misses", 0))
+        by_status = dict.fromkeys(get_args(Status), 0)
+        for video in self.entries():
+            by_status[video.status] = by_status.get(video.status, 0) + 1
+        rate = hits / (hits + misses) if hits + misses else None
+        return {"hits": hits, "misses": misses, "hit_rate": rate, "entries": by_status}
+
+    def _write(
+        self, script: Callable[..., Any], video: Video, lease: Lease, seconds: float
+    ) -> bool:
+        if lease.key != video.key:
+            raise ValueError(f"the lease on {lease.key} does not cover {video.name}")
+        pairs = [text for pair in video.to_fields().items() for text in pair]
+        with redis_errors():
+            done = script(
+                keys=[self._key(video.key), lease.redis_key],
+                args=[lease.owner, lease.fence, _millis(seconds), *pairs],
+            )
+        if done < 0:
+            raise lease.lost_error()
+        return bool(done)
+
+    def _ask(self, items: Iterable[Keyed], command: Callable[[Any, str], Any]) -> Sequence[Any]:
+        with redis_errors():
+            pipeline = self._redis.pipeline(transaction=False)
+            for item in items:
+                command(pipeline, self._key(item.key))
+            return pipeline.execute()
+
+    def _key(self, key: str) -> str:
+        return f"{self._prefix}{key}"
+
+    @property
+    def _counters(self) -> str:
+        return f"{self._prefix}stats"
+
+    @property
+    def _entry_pattern(self) -> re.Pattern[str]:
+        return re.compile(re.escape(self._prefix) + r"([0-9a-f]{16})")
+
+    def _lifetime(self) -> float:
+        return self.ttl_seconds * random.uniform(1 - JITTER, 1 + JITTER)
+
+
+class _Key:
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+
+def _card(template: Template, status: Status) -> Video:
+    card = template.card
+    return Video(
+        persona=template.persona,
+        topic=template.topic,
+        status=status,
+        text_headline=card.headline,
+        text_body=card.body,
+        text_action=card.action,
+        alt=template.alt,
+    )
+
+
+def _video(stored: Mapping[str, str]) -> Video | None:
+    if not stored:
+        return None
+    _require_known_schema(stored)
+    try:
+        return Video.from_fields(stored)
+    except (TypeError, ValueError) as exc:
+        # An entry that lacks what every entry has is as good as none: it gets made again.
+        _log.warning("a manifest entry cannot be read and is ignored: %s", exc)
+        return None
+
+
+def _require_known_schema(stored: Mapping[str, str]) -> None:
+    schema = stored.get("schema", MANIFEST_SCHEMA)
+    if schema.split(".")[0] != MANIFEST_SCHEMA:
+        raise VidgenError(
+            f"the manifest was written in schema {schema}, this version reads {MANIFEST_SCHEMA}",
+            hint="Upgrade vidgen here, or point REDIS_URL to another server.",
+        )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _millis(seconds: float) -> int:
+    return max(1, round(seconds * 1000))

@@ -1,0 +1,31 @@
+"""No exception of the redis library leaves the storage package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from redis import exceptions
+
+from spritz_cli.errors import RedisUnavailable
+
+
+@contextmanager
+def redis_errors() -> Iterator[None]:
+    """Translate every error of the redis library into RedisUnavailable."""
+    try:
+        yield
+    except exceptions.RedisError as exc:
+        raise RedisUnavailable(f"Redis: {str(exc) or type(exc).__name__}", hint=_hint(exc)) from exc
+
+
+def _hint(exc: exceptions.RedisError) -> str:
+    if isinstance(exc, exceptions.OutOfMemoryError):
+        return "The server is full: raise its maxmemory or delete what else is stored there."
+    if isinstance(exc, exceptions.ReadOnlyError):
+        return "This server is a replica: set REDIS_URL to the primary."
+    if isinstance(exc, exceptions.AuthenticationError | exceptions.NoPermissionError):
+        return "Check the user and password in REDIS_URL and the rights of that user."
+    if isinstance(exc, exceptions.ConnectionError | exceptions.TimeoutError):
+        return "Check that the server of REDIS_URL runs and can be reached, then try again."
+    return "Run `vidgen doctor` to check the server."

@@ -1,0 +1,88 @@
+"""Doubles and sample values for tests, of this package and of those who build on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+
+from spritz_cli.errors import VidgenError
+from spritz_cli.models import Cue, Film, KeyFigure, Template, TextCard, Tier
+
+
+def fake_redis() -> Redis:
+    """Return a Redis of its own in this process's memory (needs `fakeredis[lua]`)."""
+    import fakeredis
+
+    return fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)
+
+
+def sample_template(**changes: Any) -> Template:
+    """Return a complete template; `changes` name the fields that should differ."""
+    template = Template(
+        persona="high_utilization",
+        topic="credit_utilization",
+        title="Credit utilization",
+        prompt_template="Explain credit utilization",
+        visual_metaphor="A gauge that falls",
+        duration_seconds=15,
+        style="educational, supportive",
+        fallback_static="card.svg.j2",
+        accent="indigo",
+        takeaway="Under 30% helps; lower is usually better.",
+        card=TextCard("Lower your utilization", "Pay before the statement.", "See your cards"),
+        alt="A gauge falls from 68% to 25%.",
+        captions=(Cue(0.3, 2.9, "This is utilization."),),
+        parameters={"limit": 5000, "balance": 3400, "payment": 2150},
+        results={"before_pct": 68, "after_pct": 25},
+        figures=(KeyFigure(25, "pct", "of your limits used"),),
+    )
+    return replace(template, **changes)
+
+
+def sample_film(folder: Path, content: str = "film") -> Film:
+    """Write a file set whose digest depends on `content` (no player could show it)."""
+    film = Film(
+        video=folder / "film.mp4",
+        poster=folder / "poster.webp",
+        captions=folder / "captions.vtt",
+        duration_seconds=15.0,
+        width=1280,
+        height=720,
+    )
+    film.video.write_text(f"mp4 of {content}\n")
+    film.poster.write_text(f"webp of {content}\n")
+    film.captions.write_text("WEBVTT\n")
+    return film
+
+
+class FakeTier:
+    """Writes a tiny file set at once, or raises `error`; `made` lists what it was asked for."""
+
+    def __init__(
+        self, name: Tier = "static", *, content: str = "film", error: VidgenError | None = None
+    ) -> None:
+        self._name = name
+        self.content = content
+        self.error = error
+        self.made: list[str] = []
+
+    @property
+    def name(self) -> Tier:
+        return self._name
+
+    def inputs(self, template: Template) -> dict[str, Any]:
+        """Return what a fingerprint is taken of; `content` stands for the drawing."""
+        return {**template.document(), "drawing": self.content}
+
+    def make(self, template: Template, scratch: Path, progress: Callable[[float], None]) -> Film:
+        """Write the files of `sample_film`, with a digest of its own for each template."""
+        self.made.append(template.name)
+        if self.error:
+            raise self.error
+        progress(1.0)
+        film = sample_film(scratch, f"{template.name} {self.content} {template.parameters}")
+        return replace(film, duration_seconds=float(template.duration_seconds))

@@ -1,0 +1,83 @@
+"""Fixtures of all tests: a clean environment, and Redis as a fake and as a real server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
+
+from spritz_cli.catalog import Catalog, load_catalog
+from spritz_cli.settings import shipped
+from spritz_cli.storage.binary import server_binary
+from spritz_cli.testing import fake_redis
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that the caller of the tests has set may reach vidgen."""
+    for name in os.environ:
+        if name.startswith("VIDGEN_") or name in ("REDIS_URL", "OPENAI_API_KEY"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A private Valkey server for the whole run; yields its url."""
+    folder = tmp_path_factory.mktemp("v")
+    with _serving(folder) as url:
+        yield url
+
+
+@pytest.fixture
+def real_redis_url(redis_server: str) -> str:
+    """The url of the private server, emptied for this test."""
+    with Redis.from_url(redis_server) as client:
+        client.flushall()
+    return redis_server
+
+
+@pytest.fixture
+def real_redis(real_redis_url: str) -> Iterator[Redis]:
+    """A client of the private server, emptied for this test."""
+    with Redis.from_url(real_redis_url, decode_responses=True) as client:
+        yield client
+
+
+@pytest.fixture(params=["fake", "real"])
+def any_redis(request: pytest.FixtureRequest) -> Redis:
+    """The same test once on the fake and once on the real server."""
+    if request.param == "fake":
+        return fake_redis()
+    client: Redis = request.getfixturevalue("real_redis")
+    return client
+
+
+@pytest.fixture(scope="session")
+def catalog() -> Catalog:
+    """The twenty templates that ship with vidgen."""
+    return load_catalog(shipped("templates.yaml"))
+
+
+@contextmanager
+def _serving(folder: Path) -> Iterator[str]:
+    program, _ = server_binary()
+    options = {"port": "0", "unixsocket": f"{folder}/redis.sock", "dir": str(folder), "save": ""}
+    flags = [text for name, value in options.items() for text in (f"--{name}", value)]
+    process = subprocess.Popen(
+        [program, *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    url = f"unix://{folder}/redis.sock"
+    try:
+        with Redis.from_url(url, retry=Retry(ConstantBackoff(0.02), 500)) as client:
+            client.ping()
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
