@@ -1,0 +1,141 @@
+"""What the main application calls. Nothing here renders, waits for a film or starts a server."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
+
+from spritz_cli.bootstrap import Production, open_production
+from spritz_cli.errors import RedisUnavailable, VidgenError
+from spritz_cli.models import Template
+from spritz_cli.settings import Settings, load_settings
+
+logger = logging.getLogger("spritz_cli")
+
+#: How many of a user's recommendations get a film.
+TOP = 3
+TIME_BUDGET_SECONDS = 2.0
+
+#: This persona gets no recommendations, so it has no films.
+GENERAL = "general"
+
+GIB = 1024**3
+
+
+def enqueue_video_generation(persona: str, topic: str) -> str:
+    """Have a film made unless it is there: the job's id, "cached" or "skipped".
+
+    Raises UnknownTemplate (a ValueError) for what the catalog does not have and
+    RedisUnavailable without a shared server.
+    """
+    if persona == GENERAL:
+        return "skipped"
+    with open_production(_shared_settings()) as production:
+        return _enqueue(production, production.catalog.get(persona, topic))
+
+
+def enqueue_videos_for_recommendations(
+    user_id: object,
+    recommendations: Iterable[Any],
+    *,
+    time_budget_seconds: float = TIME_BUDGET_SECONDS,
+) -> list[str]:
+    """Have films made for a user's top recommendations; what did not work is logged.
+
+    Never raises and never takes longer than its time budget. A recommendation
+    is a mapping or an object with `persona` and `topic`.
+    """
+    results: list[str] = []
+    # A server that hangs must not hold up the request that called us.
+    thread = threading.Thread(
+        target=_enqueue_top, args=(user_id, recommendations, results), daemon=True
+    )
+    thread.start()
+    thread.join(time_budget_seconds)
+    if thread.is_alive():
+        logger.warning("videos for user %s: not queued within the time budget", user_id)
+    return list(results)
+
+
+def run_cleanup(dry_run: bool = False) -> dict[str, Any]:
+    """Delete expired, orphaned and over-quota films, or only say which (`dry_run`)."""
+    from spritz_cli import lifecycle
+
+    settings = load_settings()
+    with open_production(settings) as production:
+        return lifecycle.cleanup(
+            production.store,
+            production.manifest,
+            production.catalog,
+            production.leases,
+            quota_bytes=round(settings.disk_quota_gb * GIB),
+            dry_run=dry_run,
+        )
+
+
+def _enqueue_top(user_id: object, recommendations: Iterable[Any], results: list[str]) -> None:
+    try:
+        wanted = list(islice(_films(recommendations), TOP))
+        if not wanted:
+            return
+        with open_production(_shared_settings()) as production:
+            for persona, topic in wanted:
+                results.extend(_enqueue_one(production, user_id, persona, topic))
+    except VidgenError as exc:
+        logger.warning("videos for user %s: not queued: %s %s", user_id, exc.message, exc.hint)
+    except Exception:
+        logger.exception("videos for user %s: not queued", user_id)
+
+
+def _enqueue_one(
+    production: Production, user_id: object, persona: str, topic: str
+) -> Iterable[str]:
+    try:
+        yield _enqueue(production, production.catalog.get(persona, topic))
+    except ValueError as exc:
+        logger.warning("videos for user %s: %s", user_id, exc)
+
+
+def _films(recommendations: Iterable[Any]) -> Iterable[tuple[str, str]]:
+    """Yield what can have a film: persona and topic are there, and not the general persona."""
+    for recommendation in recommendations:
+        persona, topic = _field(recommendation, "persona"), _field(recommendation, "topic")
+        if isinstance(persona, str) and isinstance(topic, str) and persona != GENERAL:
+            yield persona, topic
+
+
+def _field(recommendation: Any, name: str) -> Any:
+    if isinstance(recommendation, Mapping):
+        return recommendation.get(name)
+    return getattr(recommendation, name, None)
+
+
+def _enqueue(production: Production, template: Template) -> str:
+    from spritz_cli import pipeline
+    from spritz_cli.job_queue import JobQueue
+
+    item = pipeline.plan(
+        [template], store=production.store, manifest=production.manifest, tiers=production.tiers
+    ).items[0]
+    if item.action == "keep":
+        return "cached"
+    queue = JobQueue(production.redis.url, production.settings.queue)
+    try:
+        fingerprint = pipeline.fingerprint(template, production.tiers)
+        return queue.enqueue(template, fingerprint, cool_down=True)[0]
+    finally:
+        queue.close()
+
+
+def _shared_settings() -> Settings:
+    """An embedded server ends with this process, and the job with it: refuse it."""
+    settings = load_settings()
+    if settings.redis_url is None:
+        raise RedisUnavailable(
+            "REDIS_URL is not set",
+            hint="The application and the workers need a server that they share.",
+        )
+    return settings

@@ -1,0 +1,264 @@
+"""`--sync`: films made by processes of this run, without RQ.
+
+A pool of our own, because the standard one fails every film when one process
+is killed, and goes on with the next film when one is told to end.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from types import FrameType
+
+from spritz_cli.bootstrap import open_production
+from spritz_cli.errors import InfrastructureError, RedisUnavailable, VidgenError
+from spritz_cli.models import Outcome, Template
+from spritz_cli.orphans import die_with_parent
+from spritz_cli.pipeline import PlanItem
+from spritz_cli.runs import (
+    OnEvent,
+    Production,
+    Progress,
+    generate,
+    ignore,
+    longest_first,
+    settle_without_rendering,
+    uninterrupted,
+)
+from spritz_cli.settings import Settings
+
+POLL_SECONDS = 0.2
+#: A film that another run is at is looked at again after this time.
+BUSY_SECONDS = 0.5
+STOP_SECONDS = 5.0
+#: Processes that were killed and are replaced before the run gives the rest up.
+MAX_DEATHS = 5
+
+_spawn = get_context("spawn")
+
+
+def warm(
+    production: Production,
+    items: Sequence[PlanItem],
+    *,
+    workers: int | None = None,
+    force: bool = False,
+    on_event: OnEvent = ignore,
+) -> list[Outcome]:
+    """Make every film of the plan in child processes; outcomes in the plan's order.
+
+    Interrupted, it ends them, leaves no lease or scratch file, and raises
+    KeyboardInterrupt again.
+    """
+    outcomes = settle_without_rendering(production, items, on_event)
+    rest = longest_first(item for item in items if item.template.name not in outcomes)
+    if rest:
+        size = min(workers or os.cpu_count() or 1, len(rest))
+        with _Crew(production, size, force, on_event) as crew:
+            outcomes |= crew.make(rest)
+    return [outcomes[item.template.name] for item in items]
+
+
+@dataclass
+class _Member:
+    """One child process and the film it is at."""
+
+    process: BaseProcess
+    pipe: Connection
+    film: Template | None = None
+
+
+@dataclass(frozen=True)
+class _Trouble:
+    """An InfrastructureError on its way from a child process to the run."""
+
+    kind: type[InfrastructureError]
+    message: str
+    hint: str
+
+
+class _Crew:
+    """The child processes of a run and the films that are left."""
+
+    def __init__(self, production: Production, size: int, force: bool, on_event: OnEvent) -> None:
+        self._production = production
+        self._size = size
+        self._force = force
+        self._progress = Progress(production.leases, on_event)
+        self._members: list[_Member] = []
+        self._left: deque[tuple[float, Template]] = deque()
+        self._outcomes: dict[str, Outcome] = {}
+        self._deaths = 0
+
+    def __enter__(self) -> _Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with uninterrupted():
+            self._close()
+
+    def make(self, templates: Sequence[Template]) -> dict[str, Outcome]:
+        for template in templates:
+            self._left.append((0.0, template))
+            self._progress.queued(template)
+        while len(self._outcomes) < len(templates):
+            self._hand_out()
+            self._listen()
+            self._progress.poll()
+        return self._outcomes
+
+    def _hand_out(self) -> None:
+        """Give a film to everybody who has none."""
+        self._hire()
+        for member in self._members:
+            if member.film is None and (template := self._next()):
+                member.film = template
+                _tell(member, template, self._force)
+
+    def _hire(self) -> None:
+        at_work = sum(1 for member in self._members if member.film)
+        wanted = min(self._size, at_work + len(self._left))
+        while len(self._members) < wanted:
+            self._members.append(_start(self._production))
+
+    def _next(self) -> Template | None:
+        if not self._left or self._left[0][0] > time.monotonic():
+            return None
+        return self._left.popleft()[1]
+
+    def _listen(self) -> None:
+        """Wait a moment for answers; a closed pipe is the answer of the dead."""
+        pipes = {member.pipe: member for member in self._members}
+        for pipe in wait(list(pipes), POLL_SECONDS):
+            member = pipes[pipe]  # type: ignore[index]
+            try:
+                self._answered(member, member.pipe.recv())
+            except (EOFError, OSError):
+                self._died(member)
+
+    def _answered(self, member: _Member, answer: Outcome | _Trouble) -> None:
+        template, member.film = member.film, None
+        if isinstance(answer, _Trouble):
+            raise answer.kind(answer.message, hint=answer.hint)
+        if template is None:
+            return
+        if answer.status == "busy":
+            self._left.append((time.monotonic() + BUSY_SECONDS, template))
+        else:
+            self._finish(template, answer)
+
+    def _died(self, member: _Member) -> None:
+        member.process.join(STOP_SECONDS)
+        self._members.remove(member)
+        self._deaths += 1
+        cause = _cause(member.process.exitcode)
+        if self._deaths >= MAX_DEATHS:
+            raise InfrastructureError(
+                f"{self._deaths} render processes ended early: {cause}",
+                hint="Try fewer at a time: --workers 1.",
+            )
+        if member.film is not None:
+            self._production.leases.release_dead([member.film.key])
+            video = self._production.manifest.peek(member.film.persona, member.film.topic)
+            error = f"its process ended early: {cause}"
+            persona, topic = member.film.persona, member.film.topic
+            self._finish(member.film, Outcome(persona, topic, "failed", video, error=error))
+
+    def _finish(self, template: Template, outcome: Outcome) -> None:
+        self._outcomes[template.name] = outcome
+        self._progress.done(template, outcome)
+
+    def _close(self) -> None:
+        """End everybody: the idle at once, the busy by a signal that they clean up on."""
+        for member in self._members:
+            member.pipe.close()
+            if member.film is None:
+                member.process.kill()
+            else:
+                member.process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        for member in self._members:
+            _end(member.process, deadline)
+        films = [member.film for member in self._members if member.film]
+        with suppress(RedisUnavailable):
+            keys = [film.key for film in films]
+            self._production.leases.release_dead(keys)
+            self._production.manifest.withdraw_abandoned(keys, self._production.leases)
+        self._production.store.sweep()
+
+
+def _start(production: Production) -> _Member:
+    ours, theirs = _spawn.Pipe()
+    # The child reaches an embedded server through its socket; keeping it alive is our part.
+    settings = replace(production.settings, redis_url=production.redis.url)
+    process = _spawn.Process(
+        target=_work, args=(settings, theirs, os.getpid()), daemon=True, name="vidgen-film"
+    )
+    # A child must not see the Ctrl-C that is meant for us, not even while it starts.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    theirs.close()
+    return _Member(process, ours)
+
+
+def _tell(member: _Member, template: Template, force: bool) -> None:
+    # If it died, its pipe says so when we listen.
+    with suppress(OSError):
+        member.pipe.send((template, force))
+
+
+def _end(process: BaseProcess, deadline: float) -> None:
+    process.join(max(0.0, deadline - time.monotonic()))
+    if process.is_alive():
+        process.kill()
+        process.join()
+
+
+def _cause(exitcode: int | None) -> str:
+    if exitcode == -signal.SIGKILL:
+        return "it was killed, perhaps because the machine ran out of memory"
+    return f"exit code {exitcode}"
+
+
+def _work(settings: Settings, pipe: Connection, parent: int) -> None:
+    """The life of a child: make the films that it is told to until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave)
+    die_with_parent(parent, signal.SIGTERM)
+    try:
+        with open_production(settings) as production:
+            while True:
+                pipe.send(_answer(production, *pipe.recv()))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
+    except InfrastructureError as exc:
+        pipe.send(_trouble(exc))
+
+
+def _leave(number: int, _: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+def _answer(production: Production, template: Template, force: bool) -> Outcome | _Trouble:
+    try:
+        return generate(production, template, force=force)
+    except InfrastructureError as exc:
+        return _trouble(exc)
+    except VidgenError as exc:
+        return Outcome(template.persona, template.topic, "failed", error=exc.message)
+
+
+def _trouble(exc: InfrastructureError) -> _Trouble:
+    return _Trouble(type(exc), exc.message, exc.hint)

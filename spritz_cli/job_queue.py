@@ -1,0 +1,185 @@
+"""The RQ queue that films wait in: the home of rq, together with worker.py.
+
+RQ's records are hints. Whether a film is done is what the manifest says, and
+whether somebody is at it is what its lease says.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rq import Queue, Retry, Worker
+from rq.exceptions import DuplicateJobError, NoSuchJobError
+from rq.job import Job
+
+from spritz_cli.models import Template
+from spritz_cli.storage.embedded import connect
+from spritz_cli.storage.processes import is_dead
+from spritz_cli.storage.redis_errors import redis_errors
+
+#: The only function that a vidgen worker runs.
+FUNCTION = "spritz_cli.worker.generate_video_job"
+
+JOB_TIMEOUT = 600
+#: Long enough for every run that watches to read it; the film itself is in the manifest.
+RESULT_TTL = 600
+FAILURE_TTL = 86_400
+
+#: A film that failed within this time is not queued again on behalf of a viewer.
+COOL_DOWN = timedelta(minutes=10)
+
+#: A worker writes a heartbeat every 5 to 15 seconds.
+WORKER_SILENCE = timedelta(seconds=60)
+
+#: How long a job may contradict the leases before it counts as lost.
+DOUBT = timedelta(seconds=2)
+
+
+@dataclass(frozen=True)
+class JobState:
+    """What RQ knows about a job. `waiting`: it is in the queue's list."""
+
+    id: str
+    status: str
+    waiting: bool
+    worker: str | None
+    seconds: float
+    result: Mapping[str, Any] = field(default_factory=dict)
+    trace: str = ""
+
+    @property
+    def error(self) -> str:
+        """The last line of its traceback."""
+        lines = self.trace.strip().splitlines()
+        return lines[-1] if lines else f"its job ended as {self.status}"
+
+
+class JobQueue:
+    """The RQ queue that films wait in."""
+
+    def __init__(self, redis_url: str, name: str) -> None:
+        # RQ decodes by itself; its job data are bytes.
+        connection = connect(redis_url, decode_responses=False)
+        self._queue = Queue(name, connection=connection, serializer="json")
+
+    def enqueue(
+        self, template: Template, fingerprint: str, *, force: bool = False, cool_down: bool = False
+    ) -> tuple[str, bool]:
+        """Queue a film, or join its job if there is one; return the job id and whether it is new.
+
+        `cool_down` also joins a job that failed a short while ago.
+        """
+        job_id = f"{template.key}-{fingerprint[:12]}"
+        if force:
+            job_id += f"-{uuid.uuid4().hex[:8]}"
+        with redis_errors():
+            while not (created := self._create(template, job_id, force)):
+                if self._worth_joining(job_id, cool_down):
+                    break
+                self.forget(job_id)
+        return job_id, created
+
+    def waiting(self) -> list[str]:
+        """Return the ids of the jobs that nobody has begun, in their order."""
+        with redis_errors():
+            return self._queue.get_job_ids()
+
+    def look(self, job_ids: Sequence[str]) -> list[JobState | None]:
+        """Return what RQ knows of each job, None for those it does not know."""
+        with redis_errors():
+            waiting = set(self._queue.get_job_ids())
+            jobs = Job.fetch_many(
+                job_ids, connection=self._queue.connection, serializer=self._queue.serializer
+            )
+            return [_state(job, waiting) if job else None for job in jobs]
+
+    def forget(self, job_id: str) -> None:
+        """Remove a job, so that its id is free."""
+        with redis_errors():
+            job = self._fetch(job_id)
+            if job:
+                job.delete()
+            self._queue.intermediate_queue.remove(job_id)
+
+    def live_workers(self) -> set[str]:
+        """Return the names of the workers that listen and are certainly not dead."""
+        with redis_errors():
+            workers = Worker.all(queue=self._queue, serializer="json")
+            return {worker.name for worker in workers if _lives(worker)}
+
+    def close(self) -> None:
+        self._queue.connection.close()
+
+    def _create(self, template: Template, job_id: str, force: bool) -> bool:
+        arguments = {"persona": template.persona, "topic": template.topic}
+        try:
+            self._queue.enqueue(
+                FUNCTION,
+                kwargs={**arguments, "job_id": job_id, "force": force},
+                job_id=job_id,
+                unique=True,
+                job_timeout=JOB_TIMEOUT,
+                result_ttl=RESULT_TTL,
+                failure_ttl=FAILURE_TTL,
+                # Only for jobs whose worker vanished: a film that cannot be made is a result.
+                retry=Retry(max=1),
+                description=f"make {template.name}",
+            )
+        except DuplicateJobError:
+            return False
+        return True
+
+    def _worth_joining(self, job_id: str, cool_down: bool) -> bool:
+        job = self._fetch(job_id)
+        if job is None:
+            return False
+        state = _state(job, set(self._queue.get_job_ids()))
+        if state.status == "queued":
+            return state.waiting or _recent(job.enqueued_at)
+        if state.status == "started":
+            return state.worker in self.live_workers() or _recent(job.started_at)
+        unsuccessful = state.status == "failed" or state.result.get("status") == "failed"
+        return cool_down and unsuccessful and _recent(job.ended_at, COOL_DOWN)
+
+    def _fetch(self, job_id: str) -> Job | None:
+        try:
+            return Job.fetch(
+                job_id, connection=self._queue.connection, serializer=self._queue.serializer
+            )
+        except NoSuchJobError:
+            return None
+
+
+def _state(job: Job, waiting: set[str]) -> JobState:
+    status = str(job.get_status(refresh=False).value)
+    done = job.latest_result() if status in ("finished", "failed") else None
+    result = done.return_value if done and isinstance(done.return_value, dict) else {}
+    ended = job.ended_at or job.started_at
+    taken = (ended - job.started_at).total_seconds() if ended and job.started_at else 0.0
+    return JobState(
+        id=job.id,
+        status=status,
+        waiting=job.id in waiting,
+        worker=job.worker_name,
+        seconds=round(max(0.0, taken), 3),
+        result=result,
+        trace=(done.exc_string or "") if done else "",
+    )
+
+
+def _lives(worker: Any) -> bool:
+    """A dead worker stays registered until its keys expire; our own name tells us sooner."""
+    if is_dead(worker.name.rpartition(":")[0]):
+        return False
+    return worker.last_heartbeat is not None and _recent(worker.last_heartbeat, WORKER_SILENCE)
+
+
+def _recent(moment: datetime | None, span: timedelta = DOUBT) -> bool:
+    if moment is None:
+        return False
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return datetime.now(UTC) - aware < span

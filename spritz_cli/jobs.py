@@ -1,0 +1,269 @@
+"""RQ jobs: one per film to make, and a run that watches them to the end.
+
+A job that contradicts the manifest and the leases, because its worker was
+killed or another run took it back, is put into the queue again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from spritz_cli import errors, pipeline
+from spritz_cli.errors import InfrastructureError, RedisUnavailable, UsageError
+from spritz_cli.job_queue import DOUBT, JobQueue, JobState
+from spritz_cli.local_workers import LocalWorkers as LocalWorkers
+from spritz_cli.models import Outcome, OutcomeStatus, Template, Video
+from spritz_cli.pipeline import PlanItem
+from spritz_cli.runs import (
+    Event as Event,
+    OnEvent,
+    Production,
+    Progress,
+    ignore,
+    longest_first,
+    settle_without_rendering,
+    uninterrupted,
+)
+from spritz_cli.storage.leases import LeaseInfo
+
+POLL_SECONDS = 0.2
+LOOK_FOR_WORKERS_SECONDS = 1.0
+MAX_ATTEMPTS = 3
+
+
+def enqueue(
+    production: Production, items: Iterable[PlanItem], *, force: bool = False
+) -> list[tuple[Template, str]]:
+    """Queue what has to be done and return at once; each template with its job id."""
+    if production.redis.embedded:
+        raise UsageError(
+            "without REDIS_URL the queue ends with this command",
+            hint="Set REDIS_URL and start `vidgen worker`, or wait for the films.",
+        )
+    queue = JobQueue(production.redis.url, production.settings.queue)
+    try:
+        return [
+            (template, queue.enqueue(template, _fingerprint(production, template), force=force)[0])
+            for template in longest_first(item for item in items if item.action != "keep")
+        ]
+    finally:
+        queue.close()
+
+
+def warm(
+    production: Production,
+    items: Sequence[PlanItem],
+    *,
+    workers: int | None = None,
+    force: bool = False,
+    on_event: OnEvent = ignore,
+) -> list[Outcome]:
+    """Have every film of the plan made by RQ workers and wait; outcomes in the plan's order.
+
+    Starts workers here if none listens. Interrupted, it takes back what it
+    queued, stops what it started and raises KeyboardInterrupt again.
+    """
+    outcomes = settle_without_rendering(production, items, on_event)
+    rest = [item for item in items if item.template.name not in outcomes]
+    if rest:
+        with _Run(production, workers or os.cpu_count() or 1, force, on_event) as run:
+            outcomes |= run.make(rest)
+    return [outcomes[item.template.name] for item in items]
+
+
+@dataclass
+class _Awaited:
+    """A film of the run and the job that makes it."""
+
+    template: Template
+    job_id: str
+    ours: bool
+    attempts: int = 1
+    doubtful_since: float | None = None
+
+
+class _Run:
+    """The films that are left to make, and the loop that waits for them."""
+
+    def __init__(
+        self, production: Production, workers: int, force: bool, on_event: OnEvent
+    ) -> None:
+        settings = production.settings
+        self._production = production
+        self._size = workers
+        self._force = force
+        self._began = datetime.now(UTC)
+        self._queue = JobQueue(production.redis.url, settings.queue)
+        self._workers = LocalWorkers(
+            settings, production.redis.url, log=settings.state_dir / "worker.log"
+        )
+        self._live: set[str] = set()
+        self._looked_at = 0.0
+        self._progress = Progress(production.leases, on_event)
+        self._awaited: dict[str, _Awaited] = {}
+        self._outcomes: dict[str, Outcome] = {}
+
+    def __enter__(self) -> _Run:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with uninterrupted():
+            self._close()
+
+    def make(self, items: Sequence[PlanItem]) -> dict[str, Outcome]:
+        self._look_for_workers(len(items))
+        for template in longest_first(items):
+            self._enqueue(template)
+        while self._awaited:
+            self._look()
+            time.sleep(POLL_SECONDS)
+        return self._outcomes
+
+    def _enqueue(self, template: Template) -> None:
+        digest = _fingerprint(self._production, template)
+        job_id, ours = self._queue.enqueue(template, digest, force=self._force)
+        self._awaited[template.name] = _Awaited(template, job_id, ours)
+        self._progress.queued(template)
+
+    def _look(self) -> None:
+        films = list(self._awaited.values())
+        held = self._progress.poll()
+        states = self._queue.look([film.job_id for film in films])
+        self._look_for_workers(sum(1 for state in states if state and state.waiting))
+        for film, state in zip(films, states, strict=True):
+            self._follow(film, state, held.get(film.template.key))
+
+    def _follow(self, film: _Awaited, state: JobState | None, holder: LeaseInfo | None) -> None:
+        if state is not None and state.status == "finished":
+            self._finish(film, self._outcome(film.template, state))
+        elif state is not None and state.status in ("failed", "stopped", "canceled"):
+            self._finish(film, _failure(self._production, film.template, _told(state)))
+        elif holder is not None or self._credible(state):
+            film.doubtful_since = None
+        elif film.doubtful_since is None:
+            film.doubtful_since = time.monotonic()
+        elif time.monotonic() - film.doubtful_since > DOUBT.total_seconds():
+            self._try_again(film)
+
+    def _credible(self, state: JobState | None) -> bool:
+        """Tell whether a job that nobody holds the lease of may still be on its way."""
+        if state is None:
+            return False
+        return state.worker in self._live if state.status == "started" else state.waiting
+
+    def _try_again(self, film: _Awaited) -> None:
+        """The job vanished, or its worker did: see whether it was done, else queue it anew."""
+        made = self._made_since(film.template)
+        if made is not None:
+            self._finish(film, made)
+        elif film.attempts >= MAX_ATTEMPTS:
+            error = f"its worker vanished {film.attempts} times"
+            self._finish(film, _failure(self._production, film.template, error))
+        else:
+            self._queue.forget(film.job_id)
+            self._production.leases.release_dead([film.template.key])
+            digest = _fingerprint(self._production, film.template)
+            film.job_id, film.ours = self._queue.enqueue(film.template, digest, force=self._force)
+            film.attempts += 1
+            film.doubtful_since = None
+
+    def _made_since(self, template: Template) -> Outcome | None:
+        item = _plan(self._production, template)
+        if item.action == "make" or item.video is None:
+            return None
+        made = self._made_in_this_run(item.video)
+        if self._force and not made:
+            return None
+        status: OutcomeStatus = "made" if made else "unchanged"
+        return Outcome(template.persona, template.topic, status, item.video)
+
+    def _outcome(self, template: Template, state: JobState) -> Outcome:
+        """Turn the job's result into an outcome; the machine's faults become errors here too."""
+        result = state.result
+        error = str(result.get("error") or "no reason given")
+        kind = getattr(errors, str(result.get("error_kind")), None)
+        if isinstance(kind, type) and issubclass(kind, InfrastructureError):
+            raise kind(error, hint=str(result.get("hint", "")))
+        video = _published(self._production, template)
+        if result.get("status") != "success" or video is None:
+            return _failure(self._production, template, error, state.seconds)
+        made = result.get("fallback_used") != "cache" or self._made_in_this_run(video)
+        status: OutcomeStatus = "made" if made else "unchanged"
+        return Outcome(template.persona, template.topic, status, video, state.seconds)
+
+    def _made_in_this_run(self, video: Video) -> bool:
+        """Whichever job made it: an earlier run may have left one that did."""
+        return (video.created_at or "") >= self._began.isoformat(timespec="milliseconds")
+
+    def _finish(self, film: _Awaited, outcome: Outcome) -> None:
+        del self._awaited[film.template.name]
+        self._outcomes[film.template.name] = outcome
+        self._progress.done(film.template, outcome)
+
+    def _look_for_workers(self, waiting: int) -> None:
+        """Start workers when jobs wait and nobody listens; replace those of ours that died."""
+        now = time.monotonic()
+        if now - self._looked_at < LOOK_FOR_WORKERS_SECONDS:
+            return
+        self._looked_at = now
+        self._live = self._queue.live_workers()
+        if waiting and (self._workers.running or not self._live):
+            self._workers.start(min(self._size, max(waiting, len(self._awaited))))
+
+    def _close(self) -> None:
+        left = [film for film in self._awaited.values() if film.ours]
+        with suppress(RedisUnavailable):
+            self._forget_waiting(left)
+        self._workers.stop()
+        with suppress(RedisUnavailable):
+            # What a stopped worker put back is ours to take back too.
+            self._forget_waiting(left)
+            keys = [film.template.key for film in left]
+            self._production.leases.release_dead(keys)
+            self._production.manifest.withdraw_abandoned(keys, self._production.leases)
+        self._production.store.sweep()
+        self._queue.close()
+
+    def _forget_waiting(self, films: Sequence[_Awaited]) -> None:
+        if not films:
+            return
+        states = self._queue.look([film.job_id for film in films])
+        for state in states:
+            if state and state.status == "queued":
+                self._queue.forget(state.id)
+
+
+def _fingerprint(production: Production, template: Template) -> str:
+    return pipeline.fingerprint(template, production.tiers)
+
+
+def _plan(production: Production, template: Template) -> PlanItem:
+    return pipeline.plan(
+        [template], store=production.store, manifest=production.manifest, tiers=production.tiers
+    ).items[0]
+
+
+def _failure(
+    production: Production, template: Template, error: str, seconds: float = 0.0
+) -> Outcome:
+    video = _published(production, template)
+    return Outcome(template.persona, template.topic, "failed", video, seconds, error)
+
+
+def _published(production: Production, template: Template) -> Video | None:
+    return production.manifest.peek(template.persona, template.topic)
+
+
+def _told(state: JobState) -> str:
+    if state.status != "failed":
+        return f"its job was {state.status}"
+    if "Work-horse terminated" in state.trace:
+        return "its process was killed, perhaps because the machine ran out of memory"
+    if "AbandonedJobError" in state.trace or "intermediate queue" in state.trace:
+        return "its worker vanished"
+    return state.error

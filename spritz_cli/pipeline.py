@@ -1,0 +1,252 @@
+"""From a template to a published film: lease, tiers (best first), check, store, manifest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from spritz_cli.errors import InfrastructureError, LeaseLost, RenderError
+from spritz_cli.media import ffmpeg
+from spritz_cli.models import Film, Outcome, OutcomeStatus, Template, Video
+from spritz_cli.planning import (
+    FOUND_ON_DISK as FOUND_ON_DISK,
+    Action as Action,
+    Judge,
+    Plan as Plan,
+    PlanItem as PlanItem,
+    SourcedTier as SourcedTier,
+    fingerprint as fingerprint,
+    plan as plan,
+)
+from spritz_cli.storage.leases import Lease, Leases
+from spritz_cli.storage.manifest import VideoManifest
+from spritz_cli.storage.videos import VideoStore
+from spritz_cli.tiers.base import TierUnavailable
+
+Clock = Callable[[], datetime]
+
+#: The share of the work that is done when the film is drawn and encoded.
+DRAWN = 0.94
+CHECKED = 0.98
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def generate_video(
+    template: Template,
+    *,
+    store: VideoStore,
+    manifest: VideoManifest,
+    leases: Leases,
+    tiers: Sequence[SourcedTier],
+    force: bool = False,
+    now: Clock = utc_now,
+) -> Outcome:
+    """Make one film and publish it, or find that there is nothing to do.
+
+    `busy`: another process holds the lease. Raises InfrastructureError when the
+    machine is the reason; what was published before stays published in any case.
+    """
+    began = time.monotonic()
+    maker = _Maker(Judge(template, store, manifest, tiers), now)
+    status, video, error = _generate(maker, leases, force)
+    seconds = round(time.monotonic() - began, 3)
+    return Outcome(template.persona, template.topic, status, video, seconds, error)
+
+
+def generate_when_free(
+    template: Template,
+    *,
+    leases: Leases,
+    force: bool = False,
+    poll_seconds: float = 0.2,
+    **collaborators: Any,
+) -> Outcome:
+    """Like generate_video, but wait while another process holds the lease."""
+    while True:
+        outcome = generate_video(template, leases=leases, force=force, **collaborators)
+        if outcome.status != "busy":
+            return outcome
+        _wait_while_held(leases, template.key, poll_seconds)
+
+
+def check_film(film: Film, template: Template) -> None:
+    """Decode a film that was just made; raises RenderError if it is not what was asked for."""
+    told = ffmpeg.probe(film.video)
+    frame = told.duration_seconds / max(told.frames, 1)
+    if abs(told.duration_seconds - template.duration_seconds) > frame * 1.01:
+        raise RenderError(
+            f"{template.name}: the film lasts {told.duration_seconds:.2f} s, "
+            f"not {template.duration_seconds} s"
+        )
+    if (told.width, told.height) != (film.width, film.height):
+        raise RenderError(
+            f"{template.name}: the film is {told.width}×{told.height} px, "
+            f"not {film.width}×{film.height} px"
+        )
+
+
+_Result = tuple[OutcomeStatus, Video | None, str | None]
+
+
+def _generate(maker: _Maker, leases: Leases, force: bool) -> _Result:
+    if not force and (done := maker.settle_without_lease()):
+        return done
+    lease = leases.acquire(maker.template.key)
+    if lease is None:
+        return "busy", None, None
+    try:
+        with lease:
+            return maker.settle(lease, force=force)
+    except LeaseLost:
+        return "busy", None, None
+
+
+def _wait_while_held(leases: Leases, key: str, poll_seconds: float) -> None:
+    time.sleep(poll_seconds)
+    while (holder := leases.holder(key)) and not holder.dead:
+        time.sleep(poll_seconds)
+
+
+@dataclass(frozen=True)
+class _Missed:
+    """Why a tier did not make the film."""
+
+    reason: str
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class _Made:
+    film: Film
+    tier: SourcedTier
+    missed: _Missed | None
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes one film, or finds that there is nothing to do."""
+
+    judge: Judge
+    now: Clock
+
+    @property
+    def template(self) -> Template:
+        return self.judge.template
+
+    @property
+    def manifest(self) -> VideoManifest:
+        return self.judge.manifest
+
+    @property
+    def store(self) -> VideoStore:
+        return self.judge.store
+
+    def settle_without_lease(self) -> _Result | None:
+        """Finish if the published film is current; only renewing it needs no lease."""
+        item = self.judge.judge_now()
+        if item.action == "make" or item.video is None or item.reason == FOUND_ON_DISK:
+            return None
+        if item.action == "renew":
+            if not self.manifest.renew(item.video):
+                return None
+            # Else a cleanup after a loss of Redis might see it as long forgotten.
+            self.store.freshen(item.video)
+        return "unchanged", item.video, None
+
+    def settle(self, lease: Lease, *, force: bool) -> _Result:
+        """Do what has to be done, looking again: another run may just have done it."""
+        if force:
+            return self._make(lease)
+        return self.settle_without_lease() or self._restore(lease) or self._make(lease)
+
+    def _restore(self, lease: Lease) -> _Result | None:
+        """Publish the current film that is on disk, if there is one."""
+        item = self.judge.judge_now()
+        if item.reason != FOUND_ON_DISK or item.video is None:
+            return None
+        self.store.freshen(item.video)
+        self.manifest.publish(item.video, lease)
+        return "unchanged", item.video, None
+
+    def _make(self, lease: Lease) -> _Result:
+        lease.report(0.0, "starting")
+        self.manifest.mark_processing(self.template, lease)
+        try:
+            with self.store.staging() as scratch:
+                return self._publish(self._film(scratch, lease), lease)
+        except _NothingMade as exc:
+            return self._give_up(exc.missed, lease)
+        except InfrastructureError as exc:
+            with suppress(InfrastructureError, LeaseLost):
+                self.manifest.mark_failed(self.template, lease, exc.message, "infrastructure")
+            raise
+
+    def _film(self, scratch: Path, lease: Lease) -> _Made:
+        """Return the film of the best tier that can make it, checked."""
+        missed: list[_Missed] = []
+        for tier in self.judge.tiers:
+            try:
+                film = tier.make(self.template, scratch, _reporter(lease, "drawing"))
+                lease.report(DRAWN, "checking")
+                check_film(film, self.template)
+            except TierUnavailable as exc:
+                missed.append(_Missed(exc.reason, exc.message))
+            except RenderError as exc:
+                missed.append(_Missed("render_error", exc.message))
+            else:
+                return _Made(film, tier, missed[0] if missed else _unconfigured(tier))
+        raise _NothingMade(missed[0])
+
+    def _publish(self, made: _Made, lease: Lease) -> _Result:
+        lease.report(CHECKED, "publishing")
+        lease.check()
+        name = made.tier.name
+        video = self.store.publish(
+            made.film,
+            self.template,
+            tier=name,
+            fingerprint=self.judge.fingerprints[name],
+            inputs=self.judge.inputs[name],
+            created_at=self.now().isoformat(timespec="milliseconds"),
+            fallback_reason=made.missed.reason if made.missed else None,
+            error=made.missed.error if made.missed else None,
+        )
+        self.manifest.publish(video, lease)
+        return "made", video, None
+
+    def _give_up(self, missed: _Missed, lease: Lease) -> _Result:
+        """Leave the text card, or what was live before."""
+        error = missed.error or missed.reason
+        self.manifest.mark_failed(self.template, lease, error, missed.reason)
+        return "failed", self.manifest.peek(self.template.persona, self.template.topic), error
+
+
+def _unconfigured(best: SourcedTier) -> _Missed | None:
+    return None if best.name == "sora" else _Missed("not_configured")
+
+
+class _NothingMade(Exception):
+    """No tier could make the film; `missed` is what the best of them said."""
+
+    def __init__(self, missed: _Missed) -> None:
+        super().__init__(missed.error or missed.reason)
+        self.missed = missed
+
+
+def _reporter(lease: Lease, stage: str) -> Callable[[float], None]:
+    """Report a tier's progress; stops the work as soon as the lease is lost."""
+
+    def report(share: float) -> None:
+        if lease.lost:
+            raise lease.lost_error()
+        lease.report(share * DRAWN, stage)
+
+    return report

@@ -1,0 +1,149 @@
+"""What every run has in common, whichever processes make its films: events, order, manners."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from spritz_cli import pipeline
+from spritz_cli.models import Outcome, Template
+from spritz_cli.pipeline import PlanItem, SourcedTier
+from spritz_cli.settings import Settings
+from spritz_cli.storage.embedded import OpenRedis
+from spritz_cli.storage.leases import LeaseInfo, Leases
+from spritz_cli.storage.manifest import VideoManifest
+from spritz_cli.storage.videos import VideoStore
+
+
+class Production(Protocol):
+    """What a run needs of bootstrap.Production."""
+
+    settings: Settings
+    redis: OpenRedis
+
+    @property
+    def manifest(self) -> VideoManifest: ...
+    @property
+    def leases(self) -> Leases: ...
+    @property
+    def store(self) -> VideoStore: ...
+    @property
+    def tiers(self) -> Sequence[SourcedTier]: ...
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something happened to one film of a run; `outcome` comes with the last one, `done`."""
+
+    template: Template
+    kind: Literal["queued", "started", "progress", "done"]
+    progress: float = 0.0
+    stage: str = ""
+    outcome: Outcome | None = None
+
+
+OnEvent = Callable[[Event], None]
+
+
+def ignore(_: Event) -> None:
+    """Watch nothing."""
+
+
+class Progress:
+    """Reads from the leases how far each film is, so that every run sees every other's work."""
+
+    def __init__(self, leases: Leases, on_event: OnEvent) -> None:
+        self._leases = leases
+        self._tell = on_event
+        self._open: dict[str, Template] = {}
+        self._seen: dict[str, tuple[float, str]] = {}
+
+    def queued(self, template: Template) -> None:
+        self._open[template.key] = template
+        self._tell(Event(template, "queued"))
+
+    def done(self, template: Template, outcome: Outcome) -> None:
+        self._open.pop(template.key, None)
+        self._tell(Event(template, "done", 1.0, outcome=outcome))
+
+    def poll(self) -> dict[str, LeaseInfo]:
+        """Tell what is new and return the leases that a living process holds."""
+        keys = list(self._open)
+        found = zip(keys, self._leases.holders(keys), strict=True)
+        held = {key: info for key, info in found if info is not None and not info.dead}
+        for key, info in held.items():
+            self._advance(key, info)
+        return held
+
+    def _advance(self, key: str, info: LeaseInfo) -> None:
+        now = (info.progress, info.stage)
+        if self._seen.get(key) == now:
+            return
+        kind: Literal["started", "progress"] = "progress" if key in self._seen else "started"
+        self._seen[key] = now
+        self._tell(Event(self._open[key], kind, info.progress, info.stage))
+
+
+def settle_without_rendering(
+    production: Production, items: Iterable[PlanItem], on_event: OnEvent
+) -> dict[str, Outcome]:
+    """Return the outcome of every item that needs no film, by name; renews what is due."""
+    outcomes = {}
+    for item in items:
+        if item.action != "make":
+            outcomes[item.template.name] = outcome = _settle(production, item)
+            on_event(Event(item.template, "done", 1.0, outcome=outcome))
+    return outcomes
+
+
+def longest_first(items: Iterable[PlanItem]) -> list[Template]:
+    """Order the films: a run ends when its last film does."""
+    return sorted((item.template for item in items), key=lambda film: -film.duration_seconds)
+
+
+def generate(production: Production, template: Template, *, force: bool = False) -> Outcome:
+    """Make one film in this process unless another one is at it (`busy`)."""
+    return pipeline.generate_video(
+        template,
+        store=production.store,
+        manifest=production.manifest,
+        leases=production.leases,
+        tiers=production.tiers,
+        force=force,
+    )
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let nobody interrupt the tidying up; it is short."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _INTERRUPTIONS}
+    for number in before:
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+_INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _settle(production: Production, item: PlanItem) -> Outcome:
+    template = item.template
+    if item.action == "keep":
+        return Outcome(template.persona, template.topic, "unchanged", item.video)
+    return pipeline.generate_when_free(
+        template,
+        store=production.store,
+        manifest=production.manifest,
+        leases=production.leases,
+        tiers=production.tiers,
+    )

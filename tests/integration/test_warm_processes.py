@@ -1,0 +1,171 @@
+"""Runs as real processes with an embedded server, real films, and real kills."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spritz_cli.bootstrap import open_production
+from spritz_cli.models import Template
+from spritz_cli.settings import Settings, load_settings
+from tests.processes import ROOT, Family, wait_until
+from tests.small import write_project
+
+RUN = ROOT / "tests" / "warm_run.py"
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
+
+both_modes = pytest.mark.parametrize("mode", ["sync", "jobs"])
+
+
+@pytest.fixture
+def family() -> Iterator[Family]:
+    family = Family()
+    yield family
+    for pid in family.alive():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def outcomes(run: subprocess.Popen[str]) -> dict[str, Any]:
+    output, errors = run.communicate(timeout=60)
+    assert run.returncode == 0, errors
+    return dict(json.loads(output))
+
+
+def statuses(run: subprocess.Popen[str]) -> list[str]:
+    return [status for status, _ in outcomes(run).values()]
+
+
+def nobody_is_left(family: Family) -> bool:
+    return not family.alive()
+
+
+def assert_nothing_is_left(settings: Settings) -> None:
+    with open_production(settings) as production:
+        films: tuple[Template, ...] = production.catalog.templates
+        assert production.leases.holders([film.key for film in films]) == [None] * len(films)
+        assert production.store.abandoned() == []
+        assert all(stored.published for stored in production.store.videos())
+
+
+@both_modes
+def test_a_run_makes_every_film_and_leaves_no_process(
+    tmp_path: Path, family: Family, mode: str
+) -> None:
+    settings = write_project(tmp_path, {"one": 5, "two": 5, "three": 6})
+
+    assert statuses(family.start(RUN, mode, tmp_path)) == ["made"] * 3
+    wait_until(lambda: nobody_is_left(family), 5)
+    assert_nothing_is_left(settings)
+    assert statuses(family.start(RUN, mode, tmp_path)) == ["unchanged"] * 3
+
+
+def test_both_modes_make_the_same_bytes(tmp_path: Path, family: Family) -> None:
+    hashes = []
+    for mode in ("sync", "jobs"):
+        settings = write_project(tmp_path / mode, {"one": 5})
+        assert statuses(family.start(RUN, mode, tmp_path / mode)) == ["made"]
+        with open_production(settings) as production:
+            video = production.manifest.peek("newcomer", "one")
+            assert video is not None
+            hashes.append(video.sha256)
+    assert hashes[0] == hashes[1]
+
+
+@pytest.mark.parametrize("modes", [("sync", "sync"), ("jobs", "jobs"), ("sync", "jobs")])
+def test_runs_at_the_same_time_make_each_film_once(
+    tmp_path: Path, family: Family, modes: tuple[str, str]
+) -> None:
+    settings = write_project(tmp_path, {"one": 5, "two": 5, "three": 5})
+    runs = [family.start(RUN, mode, tmp_path, "1") for mode in modes]
+    found = [outcomes(run) for run in runs]
+
+    assert all(status in ("made", "unchanged") for run in found for status, _ in run.values())
+    with open_production(settings) as production:
+        assert len(list(production.store.videos())) == 3
+    assert_nothing_is_left(settings)
+    wait_until(lambda: nobody_is_left(family), 5)
+
+
+@both_modes
+def test_ctrl_c_leaves_no_process_lease_or_scratch_file(
+    tmp_path: Path, family: Family, mode: str
+) -> None:
+    settings = write_project(tmp_path, {"one": 60, "two": 60, "three": 5})
+    run = family.start(RUN, mode, tmp_path)
+    wait_until(lambda: family.alive("ffmpeg"))
+    os.killpg(run.pid, signal.SIGINT)
+    _, errors = run.communicate(timeout=15)
+
+    assert (run.returncode, errors) == (130, "")
+    wait_until(lambda: nobody_is_left(family), 5)
+    assert_nothing_is_left(settings)
+    assert not list((tmp_path / "videos" / ".staging").glob("*/film.mp4"))
+
+
+@both_modes
+def test_after_kill_9_of_a_run_nothing_goes_on_and_the_next_run_completes(
+    tmp_path: Path, family: Family, mode: str
+) -> None:
+    settings = write_project(tmp_path, {"one": 30})
+    run = family.start(RUN, mode, tmp_path)
+    wait_until(lambda: family.alive("ffmpeg"))
+    run.kill()
+    run.communicate()
+
+    wait_until(lambda: not family.alive("python") and not family.alive("ffmpeg"), 8)
+    write_project(tmp_path, {"one": 5})
+    assert statuses(family.start(RUN, mode, tmp_path)) == ["made"]
+    assert_nothing_is_left(settings)
+
+
+def test_a_killed_film_process_costs_one_film(tmp_path: Path, family: Family) -> None:
+    write_project(tmp_path, {"long": 30, "short": 5, "other": 5})
+    run = family.start(RUN, "sync", tmp_path, "1")
+    wait_until(lambda: family.alive("ffmpeg"))
+    (maker,) = family.alive("spawn_main")
+    os.kill(maker, signal.SIGKILL)
+
+    found = outcomes(run)
+    assert found["newcomer/long"][0] == "failed"
+    assert "out of memory" in found["newcomer/long"][1]
+    assert found["newcomer/short"][0] == found["newcomer/other"][0] == "made"
+
+
+def test_a_killed_worker_costs_no_film(tmp_path: Path, family: Family) -> None:
+    settings = write_project(tmp_path, {"one": 20, "two": 5})
+    run = family.start(RUN, "jobs", tmp_path, "1")
+    wait_until(lambda: family.alive("ffmpeg"))
+    workers = family.alive("spritz_cli.worker")
+    os.kill(min(workers), signal.SIGKILL)
+
+    assert statuses(run) == ["made", "made"]
+    assert_nothing_is_left(settings)
+
+
+def test_an_interrupted_run_does_not_take_its_films_from_another_run(
+    tmp_path: Path, family: Family
+) -> None:
+    settings = write_project(tmp_path, {"one": 15, "two": 5})
+    first = family.start(RUN, "jobs", tmp_path, "1")
+    wait_until(lambda: family.alive("ffmpeg"))
+    second = family.start(RUN, "jobs", tmp_path, "1")
+    with open_production(load_settings({}, tmp_path)) as production:
+        # The second has joined once it listens to the server as a client.
+        wait_until(lambda: len(production.redis.client.client_list()) > 6)
+    os.killpg(first.pid, signal.SIGINT)
+    first.communicate(timeout=15)
+
+    assert statuses(second) == ["made", "made"]
+    assert_nothing_is_left(settings)
+    wait_until(lambda: nobody_is_left(family), 5)

@@ -1,0 +1,348 @@
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from spritz_cli import pipeline
+from spritz_cli.errors import RenderError, StorageError
+from spritz_cli.media import ffmpeg
+from spritz_cli.models import Outcome, Template, Video
+from spritz_cli.pipeline import PlanItem
+from spritz_cli.storage.leases import Leases
+from spritz_cli.storage.manifest import VideoManifest
+from spritz_cli.storage.videos import VideoStore
+from spritz_cli.testing import fake_redis, sample_template
+from spritz_cli.tiers.base import TierUnavailable
+from tests.tiny import TinyTier
+
+TEMPLATE = sample_template(duration_seconds=5)
+
+
+@dataclass
+class Studio:
+    """A store, a manifest and one tier, of this test only."""
+
+    redis: Redis
+    store: VideoStore
+    manifest: VideoManifest
+    leases: Leases
+    tiers: list[TinyTier]
+
+    def generate(self, template: Template = TEMPLATE, **options: Any) -> Outcome:
+        return pipeline.generate_video(template, leases=self.leases, **self._parts(), **options)
+
+    def wait_and_generate(self, template: Template = TEMPLATE) -> Outcome:
+        return pipeline.generate_when_free(template, leases=self.leases, **self._parts())
+
+    def plan(self, template: Template = TEMPLATE, *, force: bool = False) -> PlanItem:
+        return pipeline.plan([template], force=force, **self._parts()).items[0]
+
+    def published(self) -> Video | None:
+        return self.manifest.peek(TEMPLATE.persona, TEMPLATE.topic)
+
+    def scratch(self) -> list[Path]:
+        return [path for path in (self.store.root / ".staging").iterdir() if path.is_dir()]
+
+    def _parts(self) -> dict[str, Any]:
+        return {"store": self.store, "manifest": self.manifest, "tiers": self.tiers}
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Studio:
+    redis = fake_redis()
+    store = VideoStore(tmp_path / "videos")
+    return Studio(redis, store, VideoManifest(redis), Leases(redis), [TinyTier()])
+
+
+def test_a_film_is_made_checked_stored_and_published(studio: Studio) -> None:
+    outcome = studio.generate()
+
+    assert outcome.status == "made"
+    assert outcome.video == studio.published()
+    assert outcome.video is not None
+    assert studio.store.verify(outcome.video)
+    assert outcome.video.fallback_used == "static"
+    assert outcome.video.fallback_reason == "not_configured"
+    assert studio.leases.holder(TEMPLATE.key) is None
+    assert studio.scratch() == []
+
+
+def test_a_current_film_is_not_made_again(studio: Studio) -> None:
+    first = studio.generate()
+    second = studio.generate()
+
+    assert second.status == "unchanged"
+    assert second.video == first.video
+    assert studio.tiers[0].made == [TEMPLATE.name]
+
+
+def test_force_makes_a_current_film_again(studio: Studio) -> None:
+    studio.generate()
+
+    assert studio.plan(force=True).reason == "forced"
+    assert studio.generate(force=True).status == "made"
+
+
+def test_a_template_without_a_film_is_new(studio: Studio) -> None:
+    item = studio.plan()
+
+    assert (item.action, item.reason, item.tier, item.video) == ("make", "new", "static", None)
+
+
+def test_a_published_film_is_kept(studio: Studio) -> None:
+    studio.generate()
+    item = studio.plan()
+
+    assert (item.action, item.reason) == ("keep", "up to date")
+
+
+def test_changed_inputs_are_named(studio: Studio) -> None:
+    studio.generate()
+    edited = replace(TEMPLATE, parameters={**TEMPLATE.parameters, "payment": 2500})
+    item = studio.plan(edited)
+
+    assert (item.action, item.reason) == ("make", "inputs changed")
+    assert item.differences == ("parameters.payment: 2150 → 2500",)
+
+
+def test_a_film_whose_files_are_gone_is_made_again(studio: Studio) -> None:
+    video = studio.generate().video
+    assert video is not None
+    studio.store.path(video).unlink()
+
+    assert studio.plan().reason == "files missing"
+    assert studio.generate().status == "made"
+    assert studio.store.verify(video)
+
+
+def test_an_entry_near_its_end_is_renewed_without_rendering(studio: Studio) -> None:
+    studio.generate()
+    studio.redis.expire(f"video:{TEMPLATE.key}", 3600)
+
+    assert (studio.plan().action, studio.plan().reason) == ("renew", "expires soon")
+    assert studio.generate().status == "unchanged"
+    assert studio.plan().action == "keep"
+    assert len(studio.tiers[0].made) == 1
+
+
+def test_a_lost_manifest_is_restored_from_the_store_without_rendering(studio: Studio) -> None:
+    before = studio.generate().video
+    studio.redis.flushall()
+
+    assert (studio.plan().action, studio.plan().reason) == ("renew", "found on disk")
+    assert studio.generate().status == "unchanged"
+    assert studio.published() == before
+    assert len(studio.tiers[0].made) == 1
+
+
+def test_a_stale_film_on_disk_does_not_restore_a_lost_manifest(studio: Studio) -> None:
+    studio.generate()
+    studio.redis.flushall()
+    studio.tiers[0].shade = 120
+
+    assert studio.plan().reason == "new"
+
+
+def test_a_film_that_failed_is_tried_again(studio: Studio) -> None:
+    studio.tiers[0].error = RenderError("the scene has no colour `indgo`")
+    studio.generate()
+
+    assert studio.plan().reason == "failed last time"
+    studio.tiers[0].error = None
+    assert studio.generate().status == "made"
+
+
+def test_without_any_film_the_text_card_is_published(studio: Studio) -> None:
+    studio.tiers[0].error = RenderError("the scene has no colour `indgo`")
+    outcome = studio.generate()
+    video = studio.published()
+
+    assert (outcome.status, outcome.error) == ("failed", "the scene has no colour `indgo`")
+    assert video is not None
+    assert outcome.video == video
+    assert (video.status, video.fallback_used) == ("failed", "text")
+    assert (video.fallback_reason, video.error) == ("render_error", outcome.error)
+    assert video.text_headline == TEMPLATE.card.headline
+    assert studio.scratch() == []
+
+
+def test_a_failure_leaves_the_live_film_live(studio: Studio) -> None:
+    live = studio.generate().video
+    studio.tiers[0].shade = 120
+    studio.tiers[0].error = RenderError("ffmpeg failed")
+    outcome = studio.generate()
+
+    assert outcome.status == "failed"
+    assert outcome.video == live == studio.published()
+
+
+def test_the_next_tier_makes_the_film_and_says_why(studio: Studio) -> None:
+    refused = TierUnavailable("the daily budget is used up", reason="budget")
+    studio.tiers.insert(0, TinyTier("sora", error=refused))
+    video = studio.generate().video
+
+    assert video is not None
+    assert (video.fallback_used, video.fallback_reason) == ("static", "budget")
+    assert video.error == "the daily budget is used up"
+    assert studio.plan().action == "keep"
+
+
+def test_the_best_tier_needs_no_reason(studio: Studio) -> None:
+    studio.tiers.insert(0, TinyTier("sora"))
+    video = studio.generate().video
+
+    assert video is not None
+    assert (video.fallback_used, video.fallback_reason, video.error) == ("sora", None, None)
+
+
+def test_a_failure_is_told_in_the_words_of_the_best_tier(studio: Studio) -> None:
+    studio.tiers[0].error = RenderError("no frame at 2.0 s")
+    refused = TierUnavailable("the prompt was refused", reason="moderation")
+    studio.tiers.insert(0, TinyTier("sora", error=refused))
+
+    assert studio.generate().error == "the prompt was refused"
+    video = studio.published()
+    assert video is not None
+    assert video.fallback_reason == "moderation"
+
+
+def test_a_film_of_the_wrong_length_is_never_published(studio: Studio) -> None:
+    studio.tiers[0].seconds = 1.0
+    outcome = studio.generate()
+
+    assert outcome.status == "failed"
+    assert outcome.error == f"{TEMPLATE.name}: the film lasts 6.00 s, not 5 s"
+    assert list(studio.store.videos()) == []
+
+
+def test_a_film_that_does_not_play_is_never_published(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = ffmpeg.encode
+
+    def cut_short(frames: Any, path: Path, **options: Any) -> None:
+        encode(frames, path, **options)
+        path.write_bytes(path.read_bytes()[:-200])
+
+    monkeypatch.setattr(ffmpeg, "encode", cut_short)
+
+    assert studio.generate().status == "failed"
+    assert list(studio.store.videos()) == []
+
+
+def test_a_film_in_the_making_is_busy_for_others(studio: Studio) -> None:
+    with studio.leases.acquire(TEMPLATE.key) or pytest.fail("the lease is free"):
+        assert studio.generate().status == "busy"
+        assert studio.tiers[0].made == []
+
+
+def test_a_first_film_is_announced_while_it_is_made(studio: Studio) -> None:
+    seen: list[Video | None] = []
+    studio.tiers[0].error = RenderError("stop here")
+    make = studio.tiers[0].make
+
+    def look(template: Template, scratch: Path, progress: Any) -> Any:
+        seen.append(studio.published())
+        return make(template, scratch, progress)
+
+    studio.tiers[0].make = look  # type: ignore[method-assign]
+    studio.generate()
+
+    assert [video.status for video in seen if video] == ["processing"]
+
+
+def test_whoever_waits_finds_the_film_that_the_other_made(studio: Studio) -> None:
+    studio.tiers[0].pause = 0.5
+    outcomes: list[Outcome] = []
+    threads = [
+        threading.Thread(target=lambda: outcomes.append(studio.wait_and_generate()))
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(outcome.status for outcome in outcomes) == ["made", "unchanged", "unchanged"]
+    assert studio.tiers[0].made == [TEMPLATE.name]
+
+
+def test_a_process_that_lost_its_lease_stops_and_publishes_nothing(studio: Studio) -> None:
+    studio.leases.ttl_seconds = 0.3
+    studio.tiers[0].pause = 3.0
+    thread_result: list[Outcome] = []
+    thread = threading.Thread(target=lambda: thread_result.append(studio.generate()))
+    thread.start()
+    while not (holder := studio.leases.holder(TEMPLATE.key)):
+        time.sleep(0.01)
+    assert studio.leases.drop(TEMPLATE.key, holder.owner, holder.fence)
+    thread.join()
+
+    assert thread_result[0].status == "busy"
+    assert thread_result[0].seconds < 2.0
+    assert list(studio.store.videos()) == []
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt(), SystemExit(143)])
+def test_an_interrupted_render_leaves_nothing_behind(
+    studio: Studio, interruption: BaseException
+) -> None:
+    studio.tiers[0].error = interruption
+    with pytest.raises(type(interruption)):
+        studio.generate()
+
+    assert studio.leases.holder(TEMPLATE.key) is None
+    assert studio.scratch() == []
+    assert list(studio.store.videos()) == []
+
+
+def test_the_machines_faults_are_raised_and_the_text_card_is_published(studio: Studio) -> None:
+    studio.tiers[0].error = StorageError("the disk is full", hint="Free some space.")
+    with pytest.raises(StorageError, match="the disk is full"):
+        studio.generate()
+    video = studio.published()
+
+    assert video is not None
+    assert (video.status, video.error) == ("failed", "the disk is full")
+    assert studio.leases.holder(TEMPLATE.key) is None
+
+
+def test_errors_that_are_not_ours_are_not_swallowed(studio: Studio) -> None:
+    studio.tiers[0].error = ZeroDivisionError("a bug")
+    with pytest.raises(ZeroDivisionError):
+        studio.generate()
+
+    assert studio.leases.holder(TEMPLATE.key) is None
+
+
+def test_planning_changes_nothing(studio: Studio) -> None:
+    studio.plan()
+
+    assert studio.redis.keys("*") == []
+    assert not studio.store.root.exists()
+
+
+def test_what_was_edited_comes_before_what_follows_from_it(studio: Studio) -> None:
+    studio.generate()
+    parameters = {**TEMPLATE.parameters, "payment": 2500}
+    edited = replace(TEMPLATE, alt="new", parameters=parameters, takeaway="so")
+    causes = studio.plan(edited).differences
+    assert causes[0].startswith("parameters.payment: ")
+    assert len(causes) == 2
+    assert causes[1].startswith("and 2 more, such as alt: ")
+
+
+def test_renewing_a_film_counts_as_using_it(studio: Studio) -> None:
+    video = studio.generate().video
+    assert video is not None
+    sidecar = studio.store.path(video).with_suffix(".json")
+    before = sidecar.stat().st_mtime_ns
+    studio.redis.pexpire(f"video:{TEMPLATE.key}", 60_000)
+    assert studio.generate().status == "unchanged"
+    assert sidecar.stat().st_mtime_ns > before

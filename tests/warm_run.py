@@ -1,0 +1,35 @@
+"""`python warm_run.py sync|jobs FOLDER [WORKERS]`: a run as a process of its own, told as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from spritz_cli import inline, jobs, pipeline
+from spritz_cli.bootstrap import open_production
+from spritz_cli.settings import load_settings
+
+MODES = {"sync": inline.warm, "jobs": jobs.warm}
+
+
+def main(mode: str, folder: str, workers: str = "2") -> int:
+    settings = load_settings(dict(os.environ), Path(folder))
+    with open_production(settings) as production:
+        planned = pipeline.plan(
+            production.catalog.templates,
+            store=production.store,
+            manifest=production.manifest,
+            tiers=production.tiers,
+        )
+        try:
+            outcomes = MODES[mode](production, planned.items, workers=int(workers))
+        except KeyboardInterrupt:
+            return 130
+    print(json.dumps({outcome.name: [outcome.status, outcome.error] for outcome in outcomes}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
