@@ -1,0 +1,94 @@
+"""`vidgen cleanup`: delete what expired, what nothing refers to, and what is over quota."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spritz_cli.cli import console
+from spritz_cli.cli.console import Column
+from spritz_cli.cli.options import Json, settings_of
+from spritz_cli.cli.quick import QuickCommand
+from spritz_cli.cli.words import counted, parse_span, size
+
+if TYPE_CHECKING:
+    from spritz_cli.lifecycle import CleanupPlan, Deletion
+
+GIGABYTE = 1024**3
+
+COLUMNS = (Column("FILE"), Column("SIZE", right=True), Column("REASON"))
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        cls=QuickCommand, epilog="Exit codes: 0 done, 2 usage or invalid catalog, 3 infrastructure."
+    )(cleanup)
+
+
+def cleanup(
+    context: typer.Context,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan and change nothing.")
+    ] = False,
+    quota_gb: Annotated[
+        float | None,
+        typer.Option(min=0, help="Keep at most this much; default VIDGEN_DISK_QUOTA_GB, else 5."),
+    ] = None,
+    grace: Annotated[
+        str, typer.Option(help="Never delete what is younger, e.g. 30m, 2h, 1d.")
+    ] = "1h",
+    as_json: Json = False,
+) -> None:
+    """Delete films that expired, are orphaned or over quota.
+
+    Example: vidgen cleanup --dry-run
+    """
+    from spritz_cli.bootstrap import open_production
+    from spritz_cli.lifecycle import apply_cleanup, plan_cleanup
+
+    settings = settings_of(context)
+    with open_production(settings) as production:
+        store, manifest, leases = production.store, production.manifest, production.leases
+        plan = plan_cleanup(
+            store,
+            manifest,
+            production.catalog,
+            leases,
+            quota_bytes=int((settings.disk_quota_gb if quota_gb is None else quota_gb) * GIGABYTE),
+            grace_seconds=parse_span(grace),
+        )
+        done = plan.deletions if dry_run else apply_cleanup(plan, store, manifest, leases)
+    if as_json:
+        console.document(_document(plan, done, dry_run=dry_run))
+    else:
+        _show(plan, done, dry_run=dry_run)
+
+
+def _show(plan: CleanupPlan, done: Sequence[Deletion], *, dry_run: bool) -> None:
+    rows = [(str(item.path), size(item.bytes), item.reason) for item in done]
+    if rows:
+        console.table(COLUMNS, rows)
+    verb = "would be deleted" if dry_run else "deleted"
+    freed = size(sum(item.bytes for item in done))
+    console.out(
+        f"{counted(len(done), 'file')} {verb} ({freed}); "
+        f"films {'take' if dry_run else 'took'} {size(plan.disk_usage_bytes)}."
+    )
+
+
+def _document(plan: CleanupPlan, done: Sequence[Deletion], *, dry_run: bool) -> dict[str, Any]:
+    from spritz_cli.lifecycle import counts
+
+    films = [item for item in done if item not in plan.scratch]
+    left = plan.disk_usage_bytes - (0 if dry_run else sum(item.bytes for item in films))
+    return {
+        "dry_run": dry_run,
+        **counts(done),
+        "disk_usage_gb": round(left / GIGABYTE, 6),
+        "bytes_freed": 0 if dry_run else sum(item.bytes for item in done),
+        "deletions": [
+            {"path": str(item.path), "bytes": item.bytes, "reason": item.reason} for item in done
+        ],
+    }

@@ -1,0 +1,216 @@
+"""How vidgen writes: results to stdout, everything else to stderr, no colour in pipes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+
+from spritz_cli.errors import CatalogError, StorageError, VidgenError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+#: Major version of every `--json` document; readers ignore fields they do not know.
+JSON_SCHEMA = 1
+
+GAP = "  "
+
+
+class OutputClosed(Exception):
+    """Whoever read our output went away, as `vidgen status | head -1` does."""
+
+
+class Cell(NamedTuple):
+    """A table cell with a colour, which only terminals show."""
+
+    text: str
+    style: str = ""
+
+
+class Column(NamedTuple):
+    """`optional` columns are left out, the last first, where a terminal is too narrow."""
+
+    title: str
+    right: bool = False
+    optional: bool = False
+
+
+Row = Sequence["str | Cell"]
+
+
+def prepare_streams() -> None:
+    """Make sure that printing cannot fail for lack of a stream or of a letter in the locale."""
+    # Either is None when the caller closed it, as `vidgen status >&-` does.
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def out(text: str = "") -> None:
+    """Write a line of the result."""
+    _write(sys.stdout, text + "\n")
+
+
+def note(text: str = "") -> None:
+    """Write a line that is not the result: a notice, progress, an error."""
+    _write(sys.stderr, text + "\n")
+    _flush(sys.stderr)
+
+
+def document(fields: Mapping[str, Any]) -> None:
+    """Write the one JSON document that a command answers `--json` with."""
+    ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    text = json.dumps({"schema": JSON_SCHEMA, **fields}, indent=2, ensure_ascii=ascii_only)
+    out(text)
+
+
+def flush() -> None:
+    """Hand everything written to the reader, or raise OutputClosed."""
+    _write(sys.stdout, "")
+    _flush(sys.stdout)
+
+
+def discard_output() -> None:
+    """Keep the interpreter from complaining about a closed pipe when it exits."""
+    nowhere = _nowhere()
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def error(problem: VidgenError) -> None:
+    """Write what is wrong and what to do about it, to stderr."""
+    if isinstance(problem, CatalogError):
+        return _catalog_error(problem)
+    _complaint(problem.message, problem.hint)
+
+
+def error_document(problem: VidgenError) -> None:
+    """Write the JSON document of a command that could not answer."""
+    problems = problem.problems if isinstance(problem, CatalogError) else ()
+    answer: dict[str, Any] = {
+        "message": problem.message,
+        "hint": problem.hint,
+        "exit_code": problem.exit_code,
+    }
+    if problems:
+        answer["problems"] = [item.__dict__ for item in problems]
+    document({"error": answer})
+
+
+def interactive(stream: TextIO) -> bool:
+    """Say whether colour and moving bars make sense on this stream."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return stream.isatty() and not plain
+
+
+def table(columns: Sequence[Column], rows: Iterable[Row]) -> None:
+    """Write a table: aligned and never cut in pipes, coloured and fitted on a terminal."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    if interactive(sys.stdout):
+        _rich_table(columns, cells)
+    else:
+        _plain_table(columns, cells)
+
+
+def rich_console(stream: TextIO) -> Console:
+    """Return a console that prints text as it is: no markup, no guessed highlights."""
+    from rich.console import Console
+
+    return Console(file=stream, markup=False, highlight=False, emoji=False)
+
+
+def _nowhere() -> TextIO:
+    return os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+
+
+def _write(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text)
+        if stream.isatty():
+            stream.flush()
+    except OSError as exc:
+        raise _unwritable(exc) from exc
+
+
+def _flush(stream: TextIO) -> None:
+    try:
+        stream.flush()
+    except OSError as exc:
+        raise _unwritable(exc) from exc
+
+
+def _unwritable(exc: OSError) -> Exception:
+    if isinstance(exc, BrokenPipeError):
+        return OutputClosed()
+    return StorageError(
+        f"the output cannot be written: {exc.strerror}",
+        hint="Look at where the output is redirected to.",
+    )
+
+
+def _complaint(message: str, hint: str) -> None:
+    note(_painted("error:", "1;31") + f" {message}")
+    if hint:
+        note(_painted("hint:", "1;36") + f" {hint}")
+
+
+def _catalog_error(problem: CatalogError) -> None:
+    for item in problem.problems:
+        _complaint(str(item), item.hint)
+    note(f"{len(problem.problems)} problems in all; nothing was done.")
+
+
+def _painted(text: str, code: str) -> str:
+    return f"\x1b[{code}m{text}\x1b[0m" if interactive(sys.stderr) else text
+
+
+def _cell(value: str | Cell) -> Cell:
+    return value if isinstance(value, Cell) else Cell(value)
+
+
+def _plain_table(columns: Sequence[Column], rows: list[list[Cell]]) -> None:
+    widths = _widths(columns, rows)
+    for row in ([Cell(column.title) for column in columns], *rows):
+        padded = (
+            cell.text.rjust(width) if column.right else cell.text.ljust(width)
+            for cell, column, width in zip(row, columns, widths, strict=True)
+        )
+        out(GAP.join(padded).rstrip())
+
+
+def _rich_table(columns: Sequence[Column], rows: list[list[Cell]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    console = rich_console(sys.stdout)
+    kept = _fitting(columns, rows, console.width)
+    grid = Table(box=None, pad_edge=False, padding=(0, len(GAP), 0, 0), header_style="bold")
+    for index in kept:
+        column = columns[index]
+        grid.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(row[index].text, style=row[index].style) for index in kept))
+    console.print(grid)
+
+
+def _fitting(columns: Sequence[Column], rows: list[list[Cell]], room: int) -> list[int]:
+    """Return the columns to show; without its optional ones a table may still have to fold."""
+    widths = _widths(columns, rows)
+    kept = list(range(len(columns)))
+    for index in reversed(range(len(columns))):
+        needed = sum(widths[i] for i in kept) + len(GAP) * len(kept)
+        if needed > room and columns[index].optional:
+            kept.remove(index)
+    return kept
+
+
+def _widths(columns: Sequence[Column], rows: list[list[Cell]]) -> list[int]:
+    return [
+        max(len(column.title), *(len(row[index].text) for row in rows), 0)
+        for index, column in enumerate(columns)
+    ]

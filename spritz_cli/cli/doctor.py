@@ -1,0 +1,200 @@
+"""`vidgen doctor`: what this machine lacks, and the command that mends it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Literal
+
+import typer
+
+from spritz_cli.cli import console
+from spritz_cli.cli.console import Cell, Column
+from spritz_cli.cli.options import Json, settings_of
+from spritz_cli.cli.quick import QuickCommand
+from spritz_cli.cli.words import counted, size
+from spritz_cli.errors import CatalogError, InfrastructureError, VidgenError
+from spritz_cli.settings import Settings
+
+State = Literal["ok", "warn", "FAIL"]
+
+COLUMNS = (Column("CHECK"), Column("STATE"), Column("FOUND"), Column("WHAT TO DO"))
+
+STYLES = {"ok": "green", "warn": "yellow", "FAIL": "bold red"}
+
+#: Signs that films are full of; a font without one of them is the wrong font.
+CANARY = "AZaz09$%,.:−–—’“”·×→é"
+
+GIGABYTE = 10**9
+LITTLE_SPACE = GIGABYTE
+NO_SPACE = GIGABYTE // 10
+
+CAIRO_INSTALLERS = {
+    "apt-get": "apt-get install -y libcairo2",
+    "dnf": "dnf install cairo",
+    "apk": "apk add cairo",
+    "brew": "brew install cairo",
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was looked at, what was found, and what to do unless it is ok."""
+
+    name: str
+    state: State
+    detail: str
+    fix: str = ""
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        cls=QuickCommand,
+        epilog="Exit codes: 0 nothing failed (warnings may remain), 2 usage, 3 a check failed.",
+    )(doctor)
+
+
+def doctor(context: typer.Context, as_json: Json = False) -> None:
+    """Check this machine, with a fix for all that is missing.
+
+    Example: vidgen doctor
+    """
+    settings = settings_of(context)
+    checks = [_isolated(name, look, settings) for name, look in CHECKS.items()]
+    if as_json:
+        console.document({"checks": [asdict(check) for check in checks]})
+    else:
+        console.table(COLUMNS, [_row(check) for check in checks])
+    if any(check.state == "FAIL" for check in checks):
+        raise typer.Exit(InfrastructureError.exit_code)
+
+
+def _row(check: Check) -> list[str | Cell]:
+    return [check.name, Cell(check.state, STYLES[check.state]), check.detail, check.fix]
+
+
+def _isolated(name: str, look: Callable[[Settings], Check], settings: Settings) -> Check:
+    """Run one check; whatever it dies of is its finding and leaves the others alone."""
+    try:
+        return look(settings)
+    except VidgenError as error:
+        return Check(name, "FAIL", error.message, error.hint)
+    except Exception as error:  # noqa: BLE001 - that is what isolation means here
+        fix = "Reinstall vidgen and its dependencies."
+        return Check(name, "FAIL", f"{type(error).__name__}: {error}", fix)
+
+
+def _python(_: Settings) -> Check:
+    found = f"{sys.version.split()[0]} at {sys.executable}"
+    return Check("python", "ok", found)
+
+
+def _libcairo(_: Settings) -> Check:
+    import ctypes
+    from ctypes.util import find_library
+
+    try:
+        import_module("spritz_cli.scene.canvas")
+    except VidgenError as error:
+        return Check("libcairo", "FAIL", error.message, _cairo_fix(error.hint))
+    file = find_library("cairo")
+    describe = ctypes.CDLL(file).cairo_version_string
+    describe.restype = ctypes.c_char_p
+    return Check("libcairo", "ok", f"{describe().decode()}, {file}")
+
+
+def _cairo_fix(otherwise: str) -> str:
+    installers = [command for tool, command in CAIRO_INSTALLERS.items() if shutil.which(tool)]
+    return f"Run: {installers[0]}" if installers else otherwise
+
+
+def _ffmpeg(_: Settings) -> Check:
+    from spritz_cli.media import ffmpeg
+
+    with tempfile.TemporaryDirectory() as folder:
+        film = Path(folder) / "check.mp4"
+        ffmpeg.encode([bytes(4 * 64 * 64)] * 3, film, width=64, height=64, fps=30)
+        frames = ffmpeg.probe(film).frames
+    return Check("ffmpeg", "ok", f"{ffmpeg.version()}, {frames} frames there and back")
+
+
+def _font(_: Settings) -> Check:
+    from spritz_cli.scene import text
+
+    missing = text.missing_glyphs(CANARY)
+    if missing:
+        fix = "Reinstall the package fontpkg-figtree."
+        return Check("font", "FAIL", f"{text.FAMILY} lacks {' '.join(missing)}", fix)
+    return Check("font", "ok", f"{text.FAMILY}, {text.font_file().name}")
+
+
+def _redis(settings: Settings) -> Check:
+    from spritz_cli.storage.embedded import open_redis, printable
+    from spritz_cli.storage.redis_errors import redis_errors
+
+    with open_redis(settings) as redis, redis_errors():
+        facts = redis.client.info()
+        where = "embedded" if redis.embedded else printable(redis.url)
+    server = facts.get("server_name", "redis")
+    version = facts.get(f"{server}_version", facts.get("redis_version"))
+    policy = facts.get("maxmemory_policy", "noeviction")
+    found = f"{server} {version}, {where}"
+    if policy != "noeviction":
+        fix = "Set maxmemory-policy to noeviction: this one may drop entries and jobs."
+        return Check("redis", "warn", f"{found}, {policy}", fix)
+    return Check("redis", "ok", found)
+
+
+def _videos_dir(settings: Settings) -> Check:
+    return _folder("videos directory", settings.videos_dir, "--videos-dir or VIDGEN_VIDEOS_DIR")
+
+
+def _state_dir(settings: Settings) -> Check:
+    return _folder("state directory", settings.state_dir, "--state-dir or VIDGEN_STATE_DIR")
+
+
+def _folder(name: str, path: Path, option: str) -> Check:
+    existing = _nearest(path)
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        fix = f"Make {existing} a writable directory, or choose another with {option}."
+        return Check(name, "FAIL", f"{path} cannot be written", fix)
+    free = shutil.disk_usage(existing).free
+    found = f"{path}, {size(free)} free"
+    if free < LITTLE_SPACE:
+        fix = "Free some space; vidgen cleanup --dry-run shows what can go."
+        return Check(name, "FAIL" if free < NO_SPACE else "warn", found, fix)
+    return Check(name, "ok", found)
+
+
+def _nearest(path: Path) -> Path:
+    """Return the path, or its closest parent that is there."""
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def _catalog(settings: Settings) -> Check:
+    from spritz_cli.catalog import load_catalog
+
+    try:
+        catalog = load_catalog(settings.catalog, settings.scenes)
+    except CatalogError as error:
+        first = error.problems[0]
+        return Check("catalog", "FAIL", f"{error.message}; first {first}", "Run: vidgen lint")
+    return Check("catalog", "ok", f"{settings.catalog}, {counted(len(catalog.templates), 'film')}")
+
+
+CHECKS: dict[str, Callable[[Settings], Check]] = {
+    "python": _python,
+    "libcairo": _libcairo,
+    "ffmpeg": _ffmpeg,
+    "font": _font,
+    "redis": _redis,
+    "videos directory": _videos_dir,
+    "state directory": _state_dir,
+    "catalog": _catalog,
+}

@@ -1,0 +1,52 @@
+"""The arguments that commands share, and what the global options resolve to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Annotated, Any
+
+import typer
+
+from spritz_cli.settings import Settings, load_settings
+
+Persona = Annotated[
+    str | None,
+    typer.Argument(metavar="PERSONA", help="A persona, or a glob such as 'savings_*'."),
+]
+Topic = Annotated[str | None, typer.Argument(metavar="TOPIC", help="A topic, or a glob.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+@dataclass
+class Invocation:
+    """The global options of this call; settings are resolved when a command asks for them."""
+
+    flags: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def settings(self) -> Settings:
+        return load_settings(**self.flags)
+
+
+def settings_of(context: typer.Context) -> Settings:
+    """Return the settings that this call's flags, environment and project resolve to."""
+    invocation: Invocation = context.obj
+    return invocation.settings
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which templates a command is about; `explicit` if the user named any."""
+
+    persona: str
+    topic: str
+    explicit: bool
+
+
+def selection(persona: str | None, topic: str | None) -> Selection:
+    """Read the selectors; PERSONA/TOPIC, as vidgen prints it, works as one argument too."""
+    if persona and topic is None and "/" in persona:
+        persona, topic = persona.split("/", 1)
+    return Selection(persona or "*", topic or "*", explicit=persona is not None)

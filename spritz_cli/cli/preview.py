@@ -1,0 +1,98 @@
+"""`vidgen preview`: look at a scene without making the film."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spritz_cli.cli import console
+from spritz_cli.cli.options import Json, selection, settings_of
+from spritz_cli.cli.quick import QuickCommand
+from spritz_cli.errors import UsageError
+from spritz_cli.models import Template
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        cls=QuickCommand,
+        epilog="Exit codes: 0 written, 1 the scene cannot be drawn, 2 usage or invalid catalog, "
+        "3 infrastructure.",
+    )(preview)
+
+
+def preview(
+    context: typer.Context,
+    persona: Annotated[str, typer.Argument(metavar="PERSONA")],
+    topic: Annotated[str | None, typer.Argument(metavar="TOPIC")] = None,
+    at: Annotated[
+        float | None, typer.Option(min=0, help="Second of the frame; default the last frame.")
+    ] = None,
+    sheet: Annotated[
+        bool, typer.Option("--sheet", help="A contact sheet, one frame per second.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="The PNG to write; default ./TOPIC-SECOND.png.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Draw one frame of a film, or a contact sheet, as PNG.
+
+    Example: vidgen preview savings_builder goal_setting --at 6.5
+    """
+    wanted = selection(persona, topic)
+    if sheet and at is not None:
+        raise UsageError("--sheet and --at contradict each other", hint="Give one of them.")
+    template = _template(context, wanted.persona, wanted.topic)
+    second = _second(template, at)
+    path = out or Path(f"{template.topic}-{'sheet' if sheet else f'{second:g}'}.png")
+    _draw(context, template, path, None if sheet else second)
+    if as_json:
+        shown = {"name": template.name, "second": None if sheet else second}
+        return console.document({**shown, "path": str(path.absolute())})
+    console.out(str(path))
+
+
+def _template(context: typer.Context, persona: str, topic: str) -> Template:
+    from spritz_cli.catalog import load_catalog
+
+    settings = settings_of(context)
+    catalog = load_catalog(settings.catalog, settings.scenes, settings.state_dir)
+    found = catalog.select(persona, topic)
+    if len(found) > 1:
+        raise UsageError(
+            f"{persona} {topic} names {len(found)} films, a preview shows one",
+            hint=f"Name the topic, e.g. vidgen preview {found[0].persona} {found[0].topic}.",
+        )
+    return found[0]
+
+
+def _second(template: Template, at: float | None) -> float:
+    last = template.duration_seconds - 0.1
+    if at is not None and at > template.duration_seconds:
+        raise UsageError(
+            f"{template.name} has no second {at:g}: it lasts {template.duration_seconds} s",
+            hint=f"Give --at a second from 0 to {last:g}.",
+        )
+    return last if at is None else min(at, last)
+
+
+def _draw(context: typer.Context, template: Template, path: Path, second: float | None) -> None:
+    from spritz_cli.scene.drawing import SceneLibrary
+    from spritz_cli.scene.preview import contact_sheet, frame_png
+
+    library = SceneLibrary(settings_of(context).scenes)
+    try:
+        if second is None:
+            contact_sheet(template, library, path)
+        else:
+            frame_png(template, library, second, path)
+    except OSError as exc:
+        raise _unwritable(path, exc) from exc
+
+
+def _unwritable(path: Path, exc: OSError) -> UsageError:
+    return UsageError(
+        f"{path} cannot be written: {exc.strerror or exc}", hint="Name another file with --out."
+    )

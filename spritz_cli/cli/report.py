@@ -1,0 +1,201 @@
+"""What a run of `vidgen warm` ends with: a table, the totals, and what is not as asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spritz_cli.cli import console
+from spritz_cli.cli.console import Cell, Column
+from spritz_cli.cli.words import counted, size, span
+from spritz_cli.models import TIERS, Outcome, Tier, Video
+
+if TYPE_CHECKING:
+    from spritz_cli.planning import PlanItem
+
+COLUMNS = (
+    Column("FILM"),
+    Column("RESULT"),
+    Column("TIER"),
+    Column("LENGTH", right=True, optional=True),
+    Column("MADE IN", right=True),
+    Column("SIZE", right=True, optional=True),
+    Column("URL", optional=True),
+)
+
+STYLES = {"made": "green", "failed": "bold red", "busy": "yellow"}
+
+#: Reason of the manifest -> why tier 1 was not used.
+REASONS = {
+    "not_configured": "Tier 1 (generated footage) is not configured",
+    "budget": "Today's budget for generated footage is spent",
+    "provider_error": "The provider of generated footage failed",
+    "moderation": "The provider of generated footage refused",
+    "render_error": "Drawing failed",
+}
+
+TIER_WORDS: dict[Tier, str] = {
+    "sora": "generated footage",
+    "static": "an animated infographic",
+    "text": "a text card",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: what was planned for every selected template, and what became of it."""
+
+    items: Sequence[PlanItem]
+    outcomes: Sequence[Outcome]
+    videos_dir: Path
+    seconds: float
+
+    @property
+    def failed(self) -> list[Outcome]:
+        return [outcome for outcome in self.outcomes if outcome.status in ("failed", "busy")]
+
+    @property
+    def made(self) -> list[Video]:
+        made = [outcome.video for outcome in self.outcomes if outcome.status == "made"]
+        return [video for video in made if video is not None]
+
+    @property
+    def unchanged(self) -> int:
+        return len(self.items) - len(self.made) - len(self.failed)
+
+    @property
+    def film_seconds(self) -> float:
+        return sum(video.duration_seconds or 0.0 for video in self.made)
+
+    @property
+    def bytes(self) -> int:
+        return sum(video.bytes or 0 for video in self.made)
+
+    def videos(self) -> dict[str, Video | None]:
+        """Return the film that each selected template has now."""
+        planned = {item.template.name: item.video for item in self.items}
+        return planned | {outcome.name: outcome.video for outcome in self.outcomes}
+
+    def below(self, min_tier: Tier | None) -> list[str]:
+        """Return the names of the templates whose film is of a lower tier than asked for."""
+        if min_tier is None:
+            return []
+        allowed = TIERS[: TIERS.index(min_tier) + 1]
+        return [name for name, video in self.videos().items() if _tier(video) not in allowed]
+
+
+def show(run: Run, *, min_tier: Tier | None, as_json: bool) -> None:
+    """Write the result of a run; notices go to stderr."""
+    if as_json:
+        console.document(_document(run, min_tier))
+    elif run.outcomes:
+        console.table(COLUMNS, [_row(outcome) for outcome in run.outcomes])
+        console.out(_totals(run))
+    else:
+        console.out(f"Nothing to do: {_all_current(len(run.items))}.")
+    for line in _notices(run, min_tier):
+        console.note(line)
+
+
+def _row(outcome: Outcome) -> list[str | Cell]:
+    result = Cell(outcome.status, STYLES.get(outcome.status, "dim"))
+    video = outcome.video
+    if video is None:
+        return [outcome.name, result, "text", "", span(outcome.seconds), "", ""]
+    return [
+        outcome.name,
+        result,
+        _tier(video),
+        "" if video.duration_seconds is None else span(video.duration_seconds),
+        span(outcome.seconds) if outcome.status == "made" else "",
+        size(video.bytes),
+        video.url or "",
+    ]
+
+
+def _totals(run: Run) -> str:
+    counts = (
+        f"{counted(len(run.made), 'film')} made, {run.unchanged} unchanged, "
+        f"{len(run.failed)} failed"
+    )
+    if not run.made:
+        return f"{counts}, in {span(run.seconds)}."
+    pace = run.film_seconds / run.seconds if run.seconds else 0.0
+    return (
+        f"{counts}: {span(run.film_seconds)} of film in {span(run.seconds)} "
+        f"({pace:.1f} × real time), {size(run.bytes)} in {run.videos_dir}"
+    )
+
+
+def _all_current(count: int) -> str:
+    return "the film is up to date" if count == 1 else f"all {count} films are up to date"
+
+
+def _notices(run: Run, min_tier: Tier | None) -> list[str]:
+    failures = [f"failed {item.name}: {item.error or item.status}" for item in run.failed]
+    lower = _lower_tiers(run) if run.made else []
+    return [*lower, *_below_sentence(run, min_tier), *failures]
+
+
+def _lower_tiers(run: Run) -> list[str]:
+    videos = [video for video in run.videos().values() if video and video.fallback_reason]
+    groups = Counter((video.fallback_reason or "", _tier(video)) for video in videos)
+    return [
+        f"{REASONS.get(reason, reason)}; {_films(count, len(run.items))} {TIER_WORDS[tier]}."
+        for (reason, tier), count in groups.items()
+    ]
+
+
+def _films(count: int, all_of_them: int) -> str:
+    if count == all_of_them:
+        return "every film is" if count > 1 else "the film is"
+    return counted(count, "film is", "films are each")
+
+
+def _below_sentence(run: Run, min_tier: Tier | None) -> list[str]:
+    below = run.below(min_tier)
+    if not below:
+        return []
+    names = ", ".join(below[:3]) + (f" and {len(below) - 3} more" if len(below) > 3 else "")
+    return [f"{counted(len(below), 'film is', 'films are')} below tier {min_tier}: {names}."]
+
+
+def _tier(video: Video | None) -> Tier:
+    return video.fallback_used or "text" if video else "text"
+
+
+def _document(run: Run, min_tier: Tier | None) -> dict[str, Any]:
+    outcomes = {outcome.name: outcome for outcome in run.outcomes}
+    below = run.below(min_tier)
+    films = [_film_document(item, outcomes.get(item.template.name)) for item in run.items]
+    return {
+        "films": films,
+        "totals": {
+            "made": len(run.made),
+            "unchanged": run.unchanged,
+            "failed": len(run.failed),
+            "below_min_tier": len(below),
+            "film_seconds": run.film_seconds,
+            "wall_seconds": round(run.seconds, 3),
+            "bytes": run.bytes,
+        },
+        "videos_dir": str(run.videos_dir),
+    }
+
+
+def _film_document(item: PlanItem, outcome: Outcome | None) -> dict[str, Any]:
+    video = outcome.video if outcome else item.video
+    return {
+        "name": item.template.name,
+        "persona": item.template.persona,
+        "topic": item.template.topic,
+        "status": outcome.status if outcome else "unchanged",
+        "reason": item.reason,
+        "tier": _tier(video),
+        "seconds": round(outcome.seconds, 3) if outcome else 0.0,
+        "error": outcome.error if outcome else None,
+        "video": asdict(video) if video else None,
+    }

@@ -1,0 +1,164 @@
+"""`vidgen status`: what the main application sees now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from spritz_cli.cli import console
+from spritz_cli.cli.console import Cell, Column
+from spritz_cli.cli.options import Json, Persona, Topic, selection, settings_of
+from spritz_cli.cli.quick import QuickCommand
+from spritz_cli.cli.words import age, counted, size, span
+from spritz_cli.models import Template, Video
+
+if TYPE_CHECKING:
+    from spritz_cli.bootstrap import Production
+    from spritz_cli.storage.leases import LeaseInfo
+
+COLUMNS = (
+    Column("FILM"),
+    Column("STATUS"),
+    Column("TIER", optional=True),
+    Column("AGE", right=True, optional=True),
+    Column("EXPIRES IN", right=True, optional=True),
+    Column("SIZE", right=True, optional=True),
+    Column("URL", optional=True),
+)
+
+STYLES = {"ready": "green", "failed": "bold red", "files missing": "bold red"}
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        cls=QuickCommand,
+        epilog="Exit codes: 0 all ready, 1 some are not, 2 usage or invalid catalog, "
+        "3 infrastructure.",
+    )(status)
+
+
+def status(
+    context: typer.Context, persona: Persona = None, topic: Topic = None, as_json: Json = False
+) -> None:
+    """Show what is published: a table, or one film in full.
+
+    Example: vidgen status high_utilization credit_utilization
+    """
+    from spritz_cli.bootstrap import open_production
+
+    wanted = selection(persona, topic)
+    with open_production(settings_of(context)) as production:
+        entries = _entries(production, production.catalog.select(wanted.persona, wanted.topic))
+    if as_json:
+        console.document({"entries": [entry.document() for entry in entries]})
+    elif len(entries) == 1:
+        _show_in_full(entries[0])
+    else:
+        _show_table(entries)
+    if not all(entry.ready for entry in entries):
+        raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One template with what the manifest, the store and the leases know about it."""
+
+    template: Template
+    video: Video | None
+    expires_in: float | None
+    lease: LeaseInfo | None
+    intact: bool
+
+    @property
+    def ready(self) -> bool:
+        return self.state == "ready"
+
+    @property
+    def state(self) -> str:
+        if self.video is None:
+            return "not_found"
+        if self.video.status == "ready" and not self.intact:
+            return "files missing"
+        return self.video.status
+
+    @property
+    def words(self) -> str:
+        """The state, and how far a film is that is being made."""
+        state = self.state.replace("_", " ")
+        if self.lease is None:
+            return state
+        making = f"{self.lease.stage} {self.lease.progress:.0%}".strip()
+        return making if state in ("not found", "processing") else f"{state}, {making}"
+
+    def document(self) -> dict[str, Any]:
+        """Return every manifest field, null where unknown, and what is known besides."""
+        known: dict[str, Any] = {"persona": self.template.persona, "topic": self.template.topic}
+        if self.video is not None:
+            known = asdict(self.video)
+        return {
+            "name": self.template.name,
+            **known,
+            "status": self.video.status if self.video else "not_found",
+            "files_intact": self.intact if self.video and self.video.url else None,
+            "expires_in_seconds": self.expires_in,
+            "processing": asdict(self.lease) if self.lease else None,
+        }
+
+
+def _entries(production: Production, templates: Sequence[Template]) -> list[Entry]:
+    manifest = production.manifest
+    leases = production.leases.holders([template.key for template in templates])
+    return [
+        Entry(
+            template,
+            video,
+            expires_in=left,
+            lease=None if lease is None or lease.dead else lease,
+            intact=bool(video and video.url and production.store.intact(video)),
+        )
+        for template, video, left, lease in zip(
+            templates,
+            manifest.peek_many(templates),
+            manifest.time_left(templates),
+            leases,
+            strict=True,
+        )
+    ]
+
+
+def _show_table(entries: Sequence[Entry]) -> None:
+    console.table(COLUMNS, [_row(entry) for entry in entries])
+    ready = sum(entry.ready for entry in entries)
+    console.out(f"{ready} of {counted(len(entries), 'film')} ready.")
+
+
+def _row(entry: Entry) -> list[str | Cell]:
+    state = Cell(entry.words, STYLES.get(entry.state, "yellow"))
+    video = entry.video
+    if video is None:
+        return [entry.template.name, state, "", "", "", "", ""]
+    return [
+        entry.template.name,
+        state,
+        video.fallback_used or "",
+        age(video.created_at),
+        "" if entry.expires_in is None else span(entry.expires_in),
+        size(video.bytes),
+        video.url or "",
+    ]
+
+
+def _show_in_full(entry: Entry) -> None:
+    console.out(entry.template.name)
+    fields = {"state": entry.words}
+    if entry.expires_in is not None:
+        fields["expires_in"] = span(entry.expires_in)
+    if entry.video is not None:
+        fields["age"] = age(entry.video.created_at)
+        fields |= entry.video.to_fields()
+    width = max(map(len, fields))
+    for name, value in fields.items():
+        console.out(f"  {name.ljust(width)}  {value}")

@@ -1,0 +1,129 @@
+"""`vidgen warm`: make whatever is missing or stale, and say what became of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spritz_cli.cli import console, plan as plans, report
+from spritz_cli.cli.options import Json, Persona, Selection, Topic, selection, settings_of
+from spritz_cli.cli.progress import watch
+from spritz_cli.cli.quick import QuickCommand
+from spritz_cli.cli.report import Run
+from spritz_cli.cli.words import counted
+from spritz_cli.errors import UsageError
+from spritz_cli.models import Outcome, Tier
+
+if TYPE_CHECKING:
+    from spritz_cli.bootstrap import Production
+    from spritz_cli.planning import PlanItem
+
+INTERRUPTED = 130
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        cls=QuickCommand,
+        epilog="Exit codes: 0 done, 1 a film failed or is below --min-tier, 2 usage or invalid "
+        "catalog, 3 infrastructure, 130 interrupted.",
+    )(warm)
+
+
+def warm(
+    context: typer.Context,
+    persona: Persona = None,
+    topic: Topic = None,
+    everything: Annotated[bool, typer.Option("--all", help="The whole catalog.")] = False,
+    sync: Annotated[
+        bool, typer.Option("--sync", help="In this process tree, without RQ workers.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=64, help="How many at once; default one per CPU.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Make even what is current.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only plan.")] = False,
+    min_tier: Annotated[
+        Tier | None, typer.Option(help="Exit 1 if a film is of a lower tier.")
+    ] = None,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Queue the jobs and leave.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make every film that is missing or stale, and publish it.
+
+    Example: vidgen warm --all --sync
+    """
+    from spritz_cli.bootstrap import open_production
+
+    wanted = _wanted(selection(persona, topic), everything)
+    _refuse_contradictions(sync, no_wait)
+    started = time.monotonic()
+    with open_production(settings_of(context)) as production:
+        items = plans.planned(production, wanted, force=force)
+        if dry_run:
+            return plans.show(items, as_json=as_json)
+        if no_wait:
+            return _queue(production, items, force=force, as_json=as_json)
+        outcomes = _make(production, items, sync, workers, force)
+        run = Run(items, outcomes, production.store.root, time.monotonic() - started)
+    report.show(run, min_tier=min_tier, as_json=as_json)
+    if run.failed or run.below(min_tier):
+        raise typer.Exit(1)
+
+
+def _wanted(wanted: Selection, everything: bool) -> Selection:
+    if wanted.explicit or everything:
+        return wanted
+    raise UsageError(
+        "nothing is selected", hint="Name a persona (and a topic), or say --all for the catalog."
+    )
+
+
+def _refuse_contradictions(sync: bool, no_wait: bool) -> None:
+    if sync and no_wait:
+        raise UsageError(
+            "--sync and --no-wait contradict each other",
+            hint="Without --sync, --no-wait leaves the jobs to the workers of the queue.",
+        )
+
+
+def _queue(
+    production: Production, items: Sequence[PlanItem], *, force: bool, as_json: bool
+) -> None:
+    from spritz_cli import jobs
+
+    due = [item for item in items if item.action != "keep"]
+    queued = jobs.enqueue(production, due, force=force)
+    queue = production.settings.queue
+    if as_json:
+        found = [{"name": template.name, "job_id": job_id} for template, job_id in queued]
+        return console.document({"jobs": found, "queue": queue})
+    console.out(f"{counted(len(queued), 'film')} queued in {queue}.")
+
+
+def _make(
+    production: Production,
+    items: Sequence[PlanItem],
+    sync: bool,
+    workers: int | None,
+    force: bool,
+) -> list[Outcome]:
+    due = [item for item in items if item.action != "keep"]
+    if not due:
+        return []
+    make = import_module("spritz_cli.inline" if sync else "spritz_cli.jobs").warm
+    view = watch({item.template.name: float(item.template.duration_seconds) for item in due})
+    try:
+        with view:
+            outcomes: list[Outcome] = make(
+                production, due, workers=workers, force=force, on_event=view.handle
+            )
+    except KeyboardInterrupt:
+        published = len(items) - len(due) + view.tally.published
+        films = counted(published, "film is", "films are")
+        console.note(f"interrupted; {films} published, run the same command to go on")
+        raise typer.Exit(INTERRUPTED) from None
+    return outcomes

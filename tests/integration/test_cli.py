@@ -1,0 +1,474 @@
+"""The command line as its users meet it: processes, pipes, terminals, signals, exit codes."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from spritz_cli.storage.embedded import open_redis
+from tests.processes import ROOT, Family, wait_until
+from tests.small import write_project
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX terminals and signals")
+
+#: Modules that a quick answer must not wait for.
+HEAVY = {"rich", "rq", "pydantic", "cairosvg", "cairocffi", "uharfbuzz", "PIL", "yaml", "jinja2"}
+
+
+@dataclass
+class Answer:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.out)
+        assert document["schema"] == 1
+        return document
+
+
+class Project:
+    """A folder with a small catalog, in which commands are run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.family = Family()
+
+    def vidgen(self, *arguments: str, **environment: str) -> Answer:
+        done = subprocess.run(
+            [sys.executable, "-m", "spritz_cli", *arguments],
+            cwd=self.folder,
+            env=self.environment(**environment),
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    def shell(self, script: str, **environment: str) -> Answer:
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", script],
+            cwd=self.folder,
+            env=self.environment(**environment, VIDGEN=f"{sys.executable} -m spritz_cli"),
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        name, _, value = self.family.mark.partition("=")
+        terminal = {"TERM": "xterm-256color", "NO_COLOR": ""}
+        return {**os.environ, **terminal, name: value, "PYTHONPATH": str(ROOT), **changes}
+
+    @contextmanager
+    def terminal(self, *arguments: str, columns: int = 100, **environment: str) -> Iterator[Screen]:
+        """Run a command on a terminal of its own."""
+        pid, screen = pty.fork()
+        if pid == 0:
+            os.chdir(self.folder)
+            command = [sys.executable, "-m", "spritz_cli", *arguments]
+            os.execve(sys.executable, command, self.environment(**environment))
+        fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        try:
+            yield Screen(pid, screen)
+        finally:
+            os.close(screen)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+@dataclass
+class Screen:
+    pid: int
+    handle: int
+    text: str = ""
+
+    def read(self) -> str:
+        """Read to the end and return everything that was shown."""
+        while data := self._next():
+            self.text += data
+        return self.text
+
+    def wait_for(self, words: str) -> None:
+        while words not in self.text:
+            data = self._next()
+            assert data, f"{words!r} never appeared in {self.text!r}"
+            self.text += data
+
+    def exit_code(self) -> int:
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+    def _next(self) -> str:
+        try:
+            return os.read(self.handle, 65536).decode(errors="replace")
+        except OSError:
+            return ""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    folder = tmp_path / "a project"
+    write_project(folder, {"first": 5, "second": 5})
+    return Project(folder)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose films are made; tests that share it must leave it as it is."""
+    folder = tmp_path_factory.mktemp("made")
+    write_project(folder, {"first": 5, "second": 5})
+    project = Project(folder)
+    answer = project.vidgen("warm", "--all", "--sync", "--json")
+    assert answer.code == 0, answer.err
+    return project
+
+
+@pytest.fixture
+def copy(made: Project, tmp_path: Path) -> Project:
+    """A project whose films are made, to do with as a test likes."""
+    shutil.copytree(made.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("*.sock"))
+    return Project(tmp_path / "copy")
+
+
+# Making films
+
+
+def test_warm_makes_every_film_and_a_second_warm_has_nothing_to_do(project: Project) -> None:
+    first = project.vidgen("warm", "--all", "--sync")
+    assert first.code == 0, first.err
+    header, *rows, totals = first.out.splitlines()
+    assert header.split()[:3] == ["FILM", "RESULT", "TIER"]
+    assert [row.split()[:3] for row in rows] == [
+        ["newcomer/first", "made", "static"],
+        ["newcomer/second", "made", "static"],
+    ]
+    assert totals.startswith("2 films made, 0 unchanged, 0 failed: 10.0 s of film in ")
+    assert "made newcomer/first static 5.0 s film in" in first.err
+    assert "[2/2]" in first.err
+    assert first.err.count("Tier 1 (generated footage) is not configured") == 1
+    for row in rows:
+        assert (project.folder / row.split()[-1].lstrip("/")).is_file()
+
+    second = project.vidgen("warm", "--all", "--sync")
+    assert second == Answer(0, "Nothing to do: all 2 films are up to date.\n", "")
+
+
+def test_warm_without_sync_has_rq_workers_make_the_same_films(
+    project: Project, made: Project
+) -> None:
+    answer = project.vidgen("warm", "--all", "--json")
+    assert answer.code == 0, answer.err
+    assert answer.document["totals"]["made"] == 2
+    urls = [film["video"]["url"] for film in answer.document["films"]]
+    assert urls == [entry["url"] for entry in made.vidgen("status", "--json").document["entries"]]
+    wait_until(lambda: not project.family.alive("spritz_cli"))
+
+
+def test_a_selector_makes_only_what_it_names(project: Project) -> None:
+    answer = project.vidgen("warm", "newcomer", "f*", "--sync", "--json")
+    assert [film["name"] for film in answer.document["films"]] == ["newcomer/first"]
+    status = project.vidgen("status", "--json")
+    assert status.code == 1
+    assert [entry["status"] for entry in status.document["entries"]] == ["ready", "not_found"]
+
+
+def test_a_film_below_the_tier_asked_for_makes_warm_exit_with_1(made: Project) -> None:
+    answer = made.vidgen("warm", "--all", "--sync", "--min-tier", "sora")
+    assert answer.code == 1
+    assert "2 films are below tier sora: newcomer/first, newcomer/second." in answer.err
+    assert made.vidgen("warm", "--all", "--sync", "--min-tier", "static").code == 0
+
+
+def test_a_film_that_cannot_be_drawn_fails_and_the_others_are_made(project: Project) -> None:
+    catalog = project.folder / "templates.yaml"
+    broken = "    topic: second\n    fallback_static: broken.svg.j2\n"
+    catalog.write_text(catalog.read_text().replace("    topic: second\n", broken))
+    (project.folder / "svg_templates" / "broken.svg.j2").write_text("<svg>{{ nothing }}</svg>")
+    answer = project.vidgen("warm", "--all", "--sync", "--json")
+    assert answer.code == 1
+    assert [film["status"] for film in answer.document["films"]] == ["made", "failed"]
+    assert "failed newcomer/second: " in answer.err
+    (entry,) = project.vidgen("status", "newcomer/second", "--json").document["entries"]
+    assert (entry["status"], entry["fallback_used"]) == ("failed", "text")
+    assert entry["text_headline"] == "First steps"
+
+
+def test_queued_films_are_made_by_a_burst_worker(project: Project) -> None:
+    from spritz_cli.settings import load_settings
+
+    settings = load_settings(environ={}, cwd=project.folder)
+    with open_redis(settings) as redis:
+        shared = {"REDIS_URL": redis.url}
+        queued = project.vidgen("warm", "--all", "--no-wait", "--json", **shared)
+        assert queued.code == 0, queued.err
+        assert len(queued.document["jobs"]) == 2
+        assert project.vidgen("status", **shared).code == 1
+        worked = project.vidgen("worker", "-n", "2", "--burst", **shared)
+        assert worked.code == 0, worked.err
+        assert project.vidgen("status", **shared).code == 0
+
+
+def test_leaving_the_jobs_to_others_needs_a_shared_server(project: Project) -> None:
+    answer = project.vidgen("warm", "--all", "--no-wait")
+    assert answer.code == 2
+    assert "hint: " in answer.err
+
+
+# Looking
+
+
+def test_plan_says_what_changed(made: Project, tmp_path: Path) -> None:
+    write_project(tmp_path, {"first": 5, "second": 5}, count=3)
+    arguments = ("--catalog", str(tmp_path / "templates.yaml"))
+    answer = made.vidgen("plan", "newcomer/first", *arguments, "--json")
+    assert answer.code == 0, answer.err
+    (item,) = answer.document["items"]
+    assert (item["action"], item["reason"]) == ("make", "inputs changed")
+    assert any("parameters.count: 2 → 3" in line for line in item["differences"])
+    shown = made.vidgen("warm", "--all", "--dry-run", *arguments)
+    assert shown.out.splitlines()[-1] == ("Plan: 2 to make, 0 to renew, 0 up to date. Costs $0.00.")
+    assert made.vidgen("status").code == 0
+
+
+def test_status_has_every_field_of_the_manifest(made: Project) -> None:
+    from dataclasses import fields
+
+    from spritz_cli.models import Video
+
+    answer = made.vidgen("status", "--json")
+    assert answer.code == 0
+    for entry in answer.document["entries"]:
+        assert {field.name for field in fields(Video)} <= set(entry)
+        assert entry["processing"] is None
+        assert entry["files_intact"] is True
+
+
+def test_status_of_one_film_is_shown_in_full(made: Project) -> None:
+    answer = made.vidgen("status", "newcomer", "first")
+    assert answer.out.startswith("newcomer/first\n")
+    for words in ("state ", "sha256 ", "captions_url ", "text_action "):
+        assert words in answer.out
+
+
+def test_status_notices_a_film_that_was_deleted(copy: Project) -> None:
+    (film,) = (copy.folder / "videos" / "newcomer" / "first").glob("*.mp4")
+    film.unlink()
+    answer = copy.vidgen("status", "newcomer", "first")
+    assert answer.code == 1
+    assert "files missing" in answer.out
+
+
+def test_quick_answers_load_nothing_heavy(made: Project) -> None:
+    script = (
+        "import sys; from spritz_cli.cli import main; main({}); "
+        "print(*sys.modules, sep='\\n', file=sys.stderr)"
+    )
+    for arguments, allowed in ((["--help"], set()), (["status"], {"redis"})):
+        loaded = subprocess.run(
+            [sys.executable, "-c", script.format(arguments)],
+            cwd=made.folder,
+            env=made.environment(),
+            capture_output=True,
+            text=True,
+        ).stderr.split()
+        assert not (HEAVY | {"redis"} - allowed) & set(loaded)
+
+
+def test_preview_writes_a_frame_and_a_contact_sheet(made: Project, tmp_path: Path) -> None:
+    frame, sheet = tmp_path / "frame.png", tmp_path / "sheet.png"
+    answer = made.vidgen("preview", "newcomer", "first", "--at", "2.5", "--out", str(frame))
+    assert answer == Answer(0, f"{frame}\n", "")
+    with Image.open(frame) as image:
+        assert image.size == (1280, 720)
+    answer = made.vidgen("preview", "newcomer/first", "--sheet", "--out", str(sheet), "--json")
+    assert answer.document["path"] == str(sheet)
+    with Image.open(sheet) as image:
+        assert image.width > 1280
+
+
+def test_preview_refuses_what_it_cannot_show(made: Project) -> None:
+    for arguments in (["newcomer"], ["newcomer", "first", "--at", "9"], ["nobody", "first"]):
+        answer = made.vidgen("preview", *arguments)
+        assert answer.code == 2, arguments
+        assert "hint: " in answer.err
+
+
+def test_cleanup_plans_first_and_then_deletes(copy: Project) -> None:
+    stray = copy.folder / "videos" / "newcomer" / "first" / f"{'0' * 16}.mp4"
+    stray.write_bytes(b"left behind")
+    planned = copy.vidgen("cleanup", "--dry-run", "--grace", "0", "--json").document
+    assert [item["path"] for item in planned["deletions"]] == [str(stray)]
+    assert (planned["orphaned_deleted"], planned["bytes_freed"]) == (1, 0)
+    assert stray.exists()
+    assert "1 file would be deleted" in copy.vidgen("cleanup", "--dry-run", "--grace", "0").out
+    assert copy.vidgen("cleanup", "--dry-run").out.startswith("0 files would be deleted")
+    done = copy.vidgen("cleanup", "--grace", "0")
+    assert done.code == 0, done.err
+    assert not stray.exists()
+    assert copy.vidgen("status", "newcomer", "first").code == 0
+
+
+def test_lint_of_a_catalog_with_mistakes_names_file_and_line(project: Project) -> None:
+    assert project.vidgen("lint").code == 0
+    catalog = project.folder / "templates.yaml"
+    good = catalog.read_text()
+    catalog.write_text(good.replace("Begin with one.", "You should begin with 7."))
+    answer = project.vidgen("lint", "--json")
+    assert answer.code == 1
+    assert {finding["rule"] for finding in answer.document["findings"]} == {"number", "promise"}
+    catalog.write_text(good.replace("duration_seconds: 5", "duration_seconds: 0"))
+    answer = project.vidgen("lint")
+    assert answer.code == 2
+    assert "error: templates.yaml:" in answer.err
+    assert "2 problems in all" in answer.err
+
+
+# Infrastructure
+
+
+def test_doctor_finds_nothing_wrong_here(project: Project) -> None:
+    answer = project.vidgen("doctor", "--json")
+    assert answer.code == 0, answer.out
+    assert {check["state"] for check in answer.document["checks"]} == {"ok"}
+
+
+def test_doctor_fails_with_the_fix_when_redis_is_away(project: Project) -> None:
+    answer = project.vidgen("doctor", "--json", REDIS_URL="redis://:secret@127.0.0.1:1/0")
+    assert answer.code == 3
+    states = {check["name"]: check for check in answer.document["checks"]}
+    assert states["redis"]["state"] == "FAIL"
+    assert states["redis"]["fix"]
+    assert states["catalog"]["state"] == "ok"
+    assert "secret" not in answer.out + answer.err
+
+
+@pytest.mark.parametrize("command", [["status"], ["warm", "--all"], ["warm", "--all", "--sync"]])
+def test_an_unreachable_redis_is_an_error_and_never_replaced(
+    project: Project, command: list[str]
+) -> None:
+    answer = project.vidgen(*command, REDIS_URL="redis://:secret@127.0.0.1:1/0")
+    assert answer.code == 3
+    assert answer.out == ""
+    assert answer.err.startswith("error: ")
+    assert "hint: " in answer.err
+    assert "secret" not in answer.err
+
+
+# Pipes and terminals
+
+
+def test_a_reader_that_leaves_early_is_no_error(made: Project) -> None:
+    answer = made.shell("$VIDGEN status | head -1")
+    assert answer.code in (0, 141)
+    assert answer.out.startswith("FILM")
+    assert answer.err == ""
+    closed = made.shell("$VIDGEN status >&-")
+    assert "Traceback" not in closed.err
+
+
+def test_a_full_disk_behind_stdout_is_an_infrastructure_error(made: Project) -> None:
+    answer = made.shell("$VIDGEN status >/dev/full")
+    assert answer.code == 3
+    assert answer.err.startswith("error: the output cannot be written: No space left")
+
+
+def test_an_ascii_locale_breaks_neither_words_nor_json(made: Project) -> None:
+    ascii_only = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    assert made.vidgen("plan", **ascii_only).code == 0
+    assert made.vidgen("lint", "nobody", **ascii_only).code == 2
+    assert made.vidgen("plan", "--json", **ascii_only).document["items"]
+
+
+def test_a_terminal_shows_bars_and_colour(project: Project) -> None:
+    with project.terminal("warm", "newcomer", "first", "--sync", "--workers", "1") as screen:
+        text = screen.read()
+        assert screen.exit_code() == 0
+    assert "0/1 film" in text
+    assert "━" in text
+    assert "\x1b[" in text
+    assert "1 film made" in text
+
+
+def test_no_color_shows_neither(project: Project) -> None:
+    with project.terminal("warm", "newcomer", "first", "--sync", NO_COLOR="1") as screen:
+        text = screen.read()
+        assert screen.exit_code() == 0
+    assert "\x1b[" not in text
+    assert "made newcomer/first static" in text
+
+
+def test_a_narrow_terminal_still_shows_film_and_status(made: Project) -> None:
+    with made.terminal("status", columns=40) as screen:
+        text = screen.read()
+    assert "newcomer/first" in text
+    assert "ready" in text
+    assert "…" not in text
+
+
+# Interruption
+
+
+@pytest.mark.parametrize("mode", [["--sync"], []], ids=["sync", "queued"])
+def test_ctrl_c_leaves_no_process_and_says_how_to_go_on(tmp_path: Path, mode: list[str]) -> None:
+    write_project(tmp_path, {"slow": 60, "slower": 60})
+    project = Project(tmp_path)
+    with project.terminal("warm", "--all", *mode) as screen:
+        screen.wait_for("drawing")
+        os.write(screen.handle, b"\x03")
+        text = screen.read()
+        assert screen.exit_code() == 130
+    assert "interrupted; 0 films are published, run the same command to go on" in text
+    assert "Traceback" not in text
+    wait_until(lambda: not project.family.alive())
+    assert not list((tmp_path / "videos").rglob("film.*"))
+
+
+def test_a_polite_kill_cleans_up_like_ctrl_c(tmp_path: Path) -> None:
+    write_project(tmp_path, {"slow": 60})
+    project = Project(tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "spritz_cli", "warm", "--all", "--sync"],
+        cwd=tmp_path,
+        env=project.environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until(lambda: project.family.alive("ffmpeg"))
+    process.terminate()
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted; 0 films are published" in errors
+    wait_until(lambda: not project.family.alive())
+
+
+def test_a_stopped_worker_leaves_nothing_running(project: Project) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "spritz_cli", "worker", "-n", "2"],
+        cwd=project.folder,
+        env=project.environment(),
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until(lambda: len(project.family.alive("spritz_cli.worker")) == 2)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    wait_until(lambda: not project.family.alive())

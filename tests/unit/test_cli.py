@@ -1,0 +1,410 @@
+"""What commands accept, print and exit with; nothing here renders or needs a server."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from spritz_cli.cli import console, main, report
+from spritz_cli.cli.app import globals_first
+from spritz_cli.cli.console import Cell, Column
+from spritz_cli.cli.findings import findings
+from spritz_cli.cli.options import selection
+from spritz_cli.cli.progress import PlainWatch, Tally, result_line
+from spritz_cli.cli.report import Run
+from spritz_cli.cli.words import age, counted, parse_span, size, span
+from spritz_cli.errors import CatalogError, Problem, RedisUnavailable, StorageError, UsageError
+from spritz_cli.models import Cue, Outcome, TextCard, Video
+from spritz_cli.planning import PlanItem
+from spritz_cli.runs import Event
+from spritz_cli.testing import sample_template
+
+COMMANDS = ("warm", "plan", "status", "cleanup", "lint", "preview", "doctor", "worker")
+
+
+def sample_video(**changes: Any) -> Video:
+    video = Video(
+        persona="high_utilization",
+        topic="credit_utilization",
+        status="ready",
+        text_headline="Lower your utilization",
+        text_body="Pay before the statement.",
+        text_action="See your cards",
+        alt="A gauge falls.",
+        url="/videos/high_utilization/credit_utilization/0123456789abcdef.mp4",
+        fallback_used="static",
+        fallback_reason="not_configured",
+        duration_seconds=15.0,
+        bytes=412_000,
+    )
+    return replace(video, **changes)
+
+
+def sample_item(**changes: Any) -> PlanItem:
+    return replace(PlanItem(sample_template(), "make", "new", video=None), **changes)
+
+
+def sample_run(status: Any = "made", video: Video | None = None, error: str | None = None) -> Run:
+    template = sample_template()
+    outcome = Outcome(template.persona, template.topic, status, video, 4.2, error)
+    return Run([sample_item()], [outcome], Path("/srv/videos"), 5.0)
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (412_000, "412 kB"), (999_700, "1.0 MB")],
+)
+def test_sizes_have_two_or_three_digits(count: int, words: str) -> None:
+    assert size(count) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(4.21, "4.2 s"), (59.96, "1 min 0 s"), (125, "2 min 5 s"), (12_000, "3 h 20 min")],
+)
+def test_spans_are_told_in_their_two_largest_units(seconds: float, words: str) -> None:
+    assert span(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("0", 0), ("90", 90), ("90s", 90), ("15m", 900), ("1.5h", 5400)]
+)
+def test_a_span_may_be_written_in_any_unit(text: str, seconds: float) -> None:
+    assert parse_span(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-1h", "1w", "1h30"])
+def test_what_is_no_span_is_refused_with_examples(text: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        parse_span(text)
+    assert "90s" in refused.value.hint
+
+
+def test_an_age_counts_from_now() -> None:
+    now = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    assert age("2026-11-21T12:00:00+00:00", now) == "2 d"
+    assert age(None, now) == ""
+
+
+def test_one_film_is_not_called_films() -> None:
+    assert (counted(1, "film"), counted(2, "film")) == ("1 film", "2 films")
+
+
+# Arguments
+
+
+def test_global_options_work_on_both_sides_of_the_command() -> None:
+    before = ["--state-dir", "s", "warm", "--all"]
+    assert globals_first(["warm", "--state-dir", "s", "--all"]) == before
+    assert globals_first(["warm", "--state-dir=s"]) == ["--state-dir=s", "warm"]
+    assert globals_first(["warm", "--", "--state-dir"]) == ["warm", "--", "--state-dir"]
+
+
+def test_a_film_may_be_named_as_vidgen_prints_it() -> None:
+    wanted = selection("high_utilization/credit_utilization", None)
+    assert (wanted.persona, wanted.topic) == ("high_utilization", "credit_utilization")
+
+
+def test_no_selector_means_everything_but_is_not_explicit() -> None:
+    wanted = selection(None, None)
+    assert (wanted.persona, wanted.topic, wanted.explicit) == ("*", "*", False)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_its_exit_codes_and_json(
+    command: str, capsys: pytest.CaptureFixture
+) -> None:
+    assert main([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "Example: " in text
+    assert "Exit codes: 0" in text
+    assert "--json" in text
+
+
+def test_no_command_at_all_is_a_usage_error(capsys: pytest.CaptureFixture) -> None:
+    assert main([]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "Commands:" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["warm"], "nothing is selected"),
+        (["warm", "--all", "--sync", "--no-wait"], "contradict"),
+        (["warm", "--bogus"], "no such option: --bogus"),
+        (["warm", "--all", "--min-tier", "gold"], "gold"),
+        (["warm", "--all", "--workers", "0"], "--workers"),
+        (["preview"], "missing argument 'PERSONA'"),
+        (["nonsense"], "nonsense"),
+        (["--log-level", "loud", "status"], "VIDGEN_LOG"),
+        (["--catalog", "nowhere.yaml", "lint"], "nowhere.yaml"),
+    ],
+)
+def test_a_wrong_call_exits_with_2_and_says_what_and_what_to_do(
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("error: ")
+    assert message in shown.err
+
+
+def test_with_json_an_error_is_a_document_too(capsys: pytest.CaptureFixture) -> None:
+    assert main(["warm", "--json"]) == 2
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["schema"] == 1
+    assert answer["error"]["exit_code"] == 2
+    assert answer["error"]["hint"]
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("vidgen")
+
+
+# Errors
+
+
+def test_an_error_has_a_hint_line(capsys: pytest.CaptureFixture) -> None:
+    console.error(RedisUnavailable("no server at redis://h:1", hint="Start it."))
+    assert capsys.readouterr().err == "error: no server at redis://h:1\nhint: Start it.\n"
+
+
+def test_a_bad_catalog_lists_every_problem_and_their_number(capsys: pytest.CaptureFixture) -> None:
+    problems = [Problem("t.yaml", 3, "bad", "Mend it."), Problem("t.yaml", 9, "worse")]
+    console.error(CatalogError(problems))
+    assert capsys.readouterr().err.splitlines() == [
+        "error: t.yaml:3: bad",
+        "hint: Mend it.",
+        "error: t.yaml:9: worse",
+        "2 problems in all; nothing was done.",
+    ]
+
+
+def test_a_fault_of_ours_is_one_line_and_a_log_file(
+    capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("spritz_cli.catalog.load_catalog", lambda *_: 1 / 0)
+    assert main(["lint"]) == 1
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error == "error: internal: ZeroDivisionError: division by zero"
+    (log,) = (tmp_path / ".vidgen").glob("error-*.log")
+    assert hint.endswith(str(log))
+    assert "Traceback" in log.read_text()
+
+
+def test_debugging_shows_the_traceback_at_once(
+    capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("spritz_cli.catalog.load_catalog", lambda *_: 1 / 0)
+    assert main(["--log-level", "debug", "lint"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+# Tables
+
+
+def test_a_piped_table_is_aligned_and_never_cut(capsys: pytest.CaptureFixture) -> None:
+    columns = (Column("FILM"), Column("SIZE", right=True), Column("URL", optional=True))
+    console.table(columns, [("a" * 90, Cell("1 kB", "red"), "u" * 90), ("b", "12 kB", "")])
+    assert capsys.readouterr().out.splitlines() == [
+        f"FILM{' ' * 86}   SIZE  URL",
+        f"{'a' * 90}   1 kB  {'u' * 90}",
+        f"b{' ' * 89}  12 kB",
+    ]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("width", "shown"), [("200", True), ("50", False)])
+def test_a_narrow_terminal_goes_without_optional_columns(
+    width: str, shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setenv("COLUMNS", width)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    console.table((Column("FILM"), Column("URL", optional=True)), [("f" * 30, "u" * 60)])
+    assert "f" * 30 in terminal.getvalue()
+    assert ("u" * 60 in terminal.getvalue()) is shown
+
+
+@pytest.mark.parametrize("variable", [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_a_terminal_may_decline_colour(
+    variable: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(*variable)
+    assert not console.interactive(Terminal())
+
+
+# Runs
+
+
+def test_a_finished_film_is_one_line_outside_a_terminal(capsys: pytest.CaptureFixture) -> None:
+    template = sample_template()
+    outcome = Outcome(template.persona, template.topic, "made", sample_video(), 4.2)
+    with PlainWatch(Tally({template.name: 15.0, "other/film": 20.0})) as view:
+        view.handle(Event(template, "queued"))
+        view.handle(Event(template, "progress", 0.5, "drawing"))
+        view.handle(Event(template, "done", 1.0, outcome=outcome))
+    assert capsys.readouterr().err == (
+        "made high_utilization/credit_utilization static 15.0 s film in 4.2 s [1/2]\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [("failed", "FAILED p/t: no ink"), ("busy", "busy p/t"), ("unchanged", "kept p/t")],
+)
+def test_every_outcome_has_its_line(status: Any, words: str) -> None:
+    assert result_line(Outcome("p", "t", status, error="no ink")).startswith(words)
+
+
+def test_the_share_of_a_run_counts_seconds_of_film() -> None:
+    tally = Tally({"p/long": 30.0, "p/short": 10.0})
+    assert tally.seconds_left() is None
+    tally.progress("p/long", 0.5)
+    tally.finish(Outcome("p", "short", "made"))
+    assert tally.share == pytest.approx(25 / 40)
+    assert (tally.done, tally.published) == (1, 1)
+    assert tally.seconds_left() is not None
+
+
+def test_a_run_ends_with_its_totals(capsys: pytest.CaptureFixture) -> None:
+    report.show(sample_run(video=sample_video()), min_tier=None, as_json=False)
+    shown = capsys.readouterr()
+    assert shown.out.splitlines()[-1] == (
+        "1 film made, 0 unchanged, 0 failed: 15.0 s of film in 5.0 s (3.0 × real time), "
+        "412 kB in /srv/videos"
+    )
+    assert shown.err == (
+        "Tier 1 (generated footage) is not configured; the film is an animated infographic.\n"
+    )
+
+
+def test_nothing_to_do_is_said_in_one_line(capsys: pytest.CaptureFixture) -> None:
+    items = [sample_item(action="keep", video=sample_video())] * 20
+    report.show(Run(items, [], Path("v"), 0.1), min_tier=None, as_json=False)
+    assert capsys.readouterr().out == "Nothing to do: all 20 films are up to date.\n"
+
+
+def test_a_film_below_the_tier_asked_for_is_named(capsys: pytest.CaptureFixture) -> None:
+    run = sample_run(video=sample_video())
+    assert run.below("static") == []
+    assert run.below("sora") == ["high_utilization/credit_utilization"]
+    report.show(run, min_tier="sora", as_json=False)
+    assert "1 film is below tier sora: high_utilization/" in capsys.readouterr().err
+
+
+def test_a_film_that_failed_counts_as_text_and_says_why(capsys: pytest.CaptureFixture) -> None:
+    run = sample_run("failed", error="no ink")
+    assert run.below("static") == ["high_utilization/credit_utilization"]
+    report.show(run, min_tier=None, as_json=False)
+    shown = capsys.readouterr()
+    assert "0 films made, 0 unchanged, 1 failed" in shown.out
+    assert "failed high_utilization/credit_utilization: no ink" in shown.err
+
+
+def test_a_run_as_a_document_has_every_film_and_the_totals(capsys: pytest.CaptureFixture) -> None:
+    report.show(sample_run(video=sample_video()), min_tier="sora", as_json=True)
+    answer = json.loads(capsys.readouterr().out)
+    (film,) = answer["films"]
+    assert (film["status"], film["tier"], film["video"]["bytes"]) == ("made", "static", 412_000)
+    assert answer["totals"]["made"] == answer["totals"]["below_min_tier"] == 1
+    assert answer["videos_dir"] == "/srv/videos"
+
+
+# Lint
+
+
+def rules_broken(**changes: Any) -> list[tuple[str, str]]:
+    facts = {"parameters": {"share": 30, "paid": 2150.5}, "results": {"after": [68, 25]}}
+    template = sample_template(**{**facts, **changes})
+    return [(finding.rule, finding.where) for finding in findings(template)]
+
+
+def test_words_that_keep_every_rule_have_no_findings() -> None:
+    assert rules_broken() == []
+    assert rules_broken(takeaway="Pay $2,150.50, or about $2,151, on 2 cards.") == []
+
+
+def test_a_number_from_nowhere_is_found() -> None:
+    assert rules_broken(takeaway="Under 31% helps.") == [("number", "takeaway")]
+
+
+def test_a_caption_too_fast_to_read_is_found() -> None:
+    cues = (Cue(0.3, 1.3, "Hi"), Cue(1.5, 3.5, "Thirty-one characters are here."))
+    assert rules_broken(captions=cues) == [
+        ("reading-speed", "captions[0]"),
+        ("reading-speed", "captions[1]"),
+    ]
+
+
+def test_a_promise_is_found() -> None:
+    card = TextCard("A guaranteed win", "You should pay.", "See your cards")
+    assert rules_broken(card=card) == [("promise", "card.headline"), ("promise", "card.body")]
+
+
+def test_a_long_takeaway_is_found() -> None:
+    assert rules_broken(takeaway="one two three four five six seven eight nine ten") == [
+        ("length", "takeaway")
+    ]
+
+
+def test_a_sign_that_the_font_lacks_is_found() -> None:
+    assert rules_broken(title="About ≈ half") == [("glyph", "title")]
+
+
+# Doctor
+
+
+def test_a_check_that_dies_does_not_take_the_others_along(
+    capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spritz_cli.cli import doctor
+
+    def die(_: object) -> doctor.Check:
+        raise StorageError("broken", hint="Mend it.")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(doctor, "CHECKS", {"first": die, "python": doctor.CHECKS["python"]})
+    assert main(["doctor", "--json"]) == 3
+    first, second = json.loads(capsys.readouterr().out)["checks"]
+    assert first == {"name": "first", "state": "FAIL", "detail": "broken", "fix": "Mend it."}
+    assert second["state"] == "ok"
+
+
+def test_a_full_disk_fails_and_a_nearly_full_one_warns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spritz_cli.cli import doctor
+
+    for free, state in ((10**7, "FAIL"), (5 * 10**8, "warn"), (10**10, "ok")):
+        usage = SimpleNamespace(free=free)
+        monkeypatch.setattr("shutil.disk_usage", lambda _, usage=usage: usage)
+        settings = SimpleNamespace(videos_dir=tmp_path / "not" / "there")
+        assert doctor.CHECKS["videos directory"](settings).state == state  # type: ignore[arg-type]
