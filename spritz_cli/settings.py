@@ -96,11 +96,15 @@ def _path(cwd: Path, value: str | Path | None) -> Path | None:
 
 def _from_pyproject(path: Path) -> dict[str, Any]:
     try:
-        table = tomllib.loads(path.read_text("utf-8")).get("tool", {}).get("vidgen", {})
+        document = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as exc:
         raise UsageError(f"{path}: {exc}", hint="Mend the file or run vidgen elsewhere.") from exc
+    tool = document.get("tool", {})
+    table = tool.get("vidgen", {}) if isinstance(tool, dict) else None
+    if not isinstance(table, dict):
+        raise UsageError(f"{path}: [tool.vidgen] must be a table", hint="Write key = value lines.")
     unknown = sorted(set(table) - set(VARIABLES))
     if unknown:
         raise UsageError(

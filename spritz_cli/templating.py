@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from jinja2 import (
     Environment,
     FileSystemLoader,
     StrictUndefined,
+    Template,
     TemplateError,
     TemplateNotFound,
     TemplateSyntaxError,
@@ -19,7 +20,7 @@ from jinja2 import (
     nodes,
 )
 from jinja2.exceptions import SecurityError
-from jinja2.runtime import Context
+from jinja2.runtime import Context, Macro
 from jinja2.sandbox import SandboxedEnvironment
 
 from spritz_cli.errors import UsageError
@@ -29,6 +30,7 @@ __all__ = [
     "MAX_SOURCE",
     "TemplateError",
     "evaluate",
+    "render_scene",
     "render_text",
     "scene_environment",
     "scene_sources",
@@ -36,6 +38,10 @@ __all__ = [
 ]
 
 MAX_SOURCE = 2_000
+
+#: The folder of the macros that scenes share; nothing in it sees a scene's variables.
+KIT = "kit"
+KEPT_MACRO_CALLS = 5_000
 
 #: Jinja2's own filters that a text may use; none of them can grow without bound.
 _PLAIN_FILTERS = (
@@ -105,7 +111,7 @@ def text_environment() -> Environment:
 
 def scene_environment(folder: Path) -> Environment:
     """Return the environment of the SVG scenes below `folder`: as texts, with XML escaping."""
-    environment = SandboxedEnvironment(
+    environment = _SceneEnvironment(
         loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
@@ -114,6 +120,18 @@ def scene_environment(folder: Path) -> Environment:
     )
     environment.filters.update(FILTERS)
     return environment
+
+
+def render_scene(template: Template, names: dict[str, Any]) -> str:
+    """Render a scene whose every name, the environment's too, is in `names`.
+
+    Sharing them saves a copy of all names, which costs more than a small scene itself.
+    """
+    try:
+        context = template.new_context(names, shared=True)
+        return "".join(template.root_render_func(context))
+    except Exception:  # noqa: BLE001 - raised again, with the scene's own line numbers
+        template.environment.handle_exception()
 
 
 def scene_sources(environment: Environment, name: str) -> dict[str, str]:
@@ -128,6 +146,33 @@ def scene_sources(environment: Environment, name: str) -> dict[str, str]:
         found = meta.find_referenced_templates(environment.parse(sources[current]))
         waiting += [reference for reference in found if reference is not None]
     return sources
+
+
+class _SceneEnvironment(SandboxedEnvironment):
+    """Remembers what the macros of the kit gave: they depend on their arguments alone."""
+
+    def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if not (isinstance(obj, Macro) and _is_of_the_kit(obj)):
+            return super().call(context, obj, *args, **kwargs)
+        try:
+            key = (obj, args, tuple(kwargs.items()))
+            drawn = self._drawn.get(key)
+        except TypeError:  # a list or mapping among the arguments
+            return super().call(context, obj, *args, **kwargs)
+        if drawn is None:
+            if len(self._drawn) >= KEPT_MACRO_CALLS:
+                self._drawn.clear()
+            drawn = self._drawn[key] = super().call(context, obj, *args, **kwargs)
+        return drawn
+
+    @cached_property
+    def _drawn(self) -> dict[Any, Any]:
+        return {}
+
+
+@cache
+def _is_of_the_kit(macro: Macro) -> bool:
+    return Path(macro._func.__code__.co_filename).parent.name == KIT  # noqa: SLF001
 
 
 class _TextEnvironment(SandboxedEnvironment):

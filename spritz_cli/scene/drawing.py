@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from spritz_cli.errors import RenderError
 from spritz_cli.models import KeyFigure, Template
 from spritz_cli.scene import tokens
 from spritz_cli.scene.timeline import Moment, blend, clamp, mix, point, polar, px, wave_once
-from spritz_cli.templating import TemplateError, scene_environment, scene_sources
+from spritz_cli.templating import (
+    TemplateError,
+    render_scene,
+    scene_environment,
+    scene_sources,
+)
 from spritz_cli.wording import number, pct, usd
+
+#: Marked as safe, else every mention of a colour would be searched for what to escape.
+_SAFE_COLOURS = {name: Markup(value) for name, value in tokens.COLOURS.items()}  # noqa: S704
 
 
 class SceneLibrary:
@@ -37,13 +47,14 @@ class SceneLibrary:
     def open(self, template: Template) -> Scene:
         """Return the scene that draws a template."""
         with _told(template):
-            return Scene(template, self._environment.get_template(template.fallback_static))
+            source = self._environment.get_template(template.fallback_static)
+            return Scene(template, source, self._environment.globals)
 
     @cached_property
     def _environment(self) -> Any:
         environment = scene_environment(self.folder)
         environment.globals |= {
-            "colours": tokens.COLOURS,
+            "colours": _SAFE_COLOURS,
             "type": tokens.TYPE,
             "line_height": tokens.LINE_HEIGHT,
             "mix": mix,
@@ -56,7 +67,7 @@ class SceneLibrary:
             "text_width": _text_width,
             "wrapped": _wrapped,
             "figure": _figure,
-            **tokens.COLOURS,
+            **_SAFE_COLOURS,
         }
         environment.filters |= {"px": px}
         return environment
@@ -65,15 +76,16 @@ class SceneLibrary:
 class Scene:
     """One template's drawing as a function of time."""
 
-    def __init__(self, template: Template, source: Any) -> None:
+    def __init__(self, template: Template, source: Any, tools: Mapping[str, Any]) -> None:
         self.template = template
         self._source = source
-        self._values = {
+        self._names = {
+            **tools,
             "film": template,
             "p": template.parameters,
             "r": template.results,
-            "accent": tokens.COLOURS[template.accent],
-            "tint": tokens.COLOURS[f"{template.accent}_1"],
+            "accent": _SAFE_COLOURS[template.accent],
+            "tint": _SAFE_COLOURS[f"{template.accent}_1"],
         }
 
     @property
@@ -83,8 +95,7 @@ class Scene:
     def svg(self, t: float) -> str:
         """Return the frame at second `t` as an SVG document of 1280 × 720 px."""
         with _told(self.template, t):
-            moment = Moment(t, self.duration)
-            return str(self._source.render(self._values | moment.verbs()))
+            return render_scene(self._source, self._names | Moment(t, self.duration).verbs())
 
 
 def times(duration: float) -> Iterator[float]:

@@ -62,9 +62,9 @@ def test_brand_colours_survive_the_encoder(film) -> None:
     assert all(abs(a - b) <= 2 for a, b in zip(decoded, accent, strict=True))
 
 
-def decoded_pixel(path: Path, t: float, x: int, y: int) -> tuple[int, int, int]:
+def decoded_pixel(path: Path, t: float, x: int, y: int) -> list[int]:
     """What a player shows at a point: limited-range BT.709 read back by the book."""
-    command = [ffmpeg.binary(), "-v", "error", "-ss", str(t), "-i", path, "-frames:v", "1"]
+    command = [ffmpeg.binary(), "-v", "error", "-ss", str(t), "-i", str(path), "-frames:v", "1"]
     command += ["-pix_fmt", "yuv420p", "-f", "rawvideo", "-"]
     planes = subprocess.run(command, capture_output=True, check=True).stdout
     size = 1280 * 720
@@ -72,7 +72,7 @@ def decoded_pixel(path: Path, t: float, x: int, y: int) -> tuple[int, int, int]:
     luma = (planes[y * 1280 + x] - 16) * 255 / 219
     blue, red = ((planes[size + at + chroma] - 128) * 255 / 224 for at in (0, size // 4))
     rgb = (luma + 1.5748 * red, luma - 0.1873 * blue - 0.4681 * red, luma + 1.8556 * blue)
-    return tuple(round(value) for value in rgb)
+    return [round(value) for value in rgb]
 
 
 def test_the_same_film_has_the_same_bytes(short_template, film, tmp_path: Path) -> None:
