@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -109,8 +109,11 @@ def text_environment() -> Environment:
     return environment
 
 
-def scene_environment(folder: Path) -> Environment:
-    """Return the environment of the SVG scenes below `folder`: as texts, with XML escaping."""
+def scene_environment(folder: Path, tools: Iterable[Callable[..., Any]] = ()) -> Environment:
+    """Return the environment of the SVG scenes below `folder`, with XML escaping.
+
+    `tools` are functions that a scene may call without the sandbox asking each time.
+    """
     environment = _SceneEnvironment(
         loader=FileSystemLoader(folder),
         autoescape=True,
@@ -118,6 +121,7 @@ def scene_environment(folder: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.tools = frozenset(tools)
     environment.filters.update(FILTERS)
     return environment
 
@@ -125,10 +129,10 @@ def scene_environment(folder: Path) -> Environment:
 def render_scene(template: Template, names: dict[str, Any]) -> str:
     """Render a scene whose every name, the environment's too, is in `names`.
 
-    Sharing them saves a copy of all names, which costs more than a small scene itself.
+    `Template.render` would copy and compare them all, which costs more than a small scene.
     """
     try:
-        context = template.new_context(names, shared=True)
+        context = Context(template.environment, names, template.name, template.blocks)
         return "".join(template.root_render_func(context))
     except Exception:  # noqa: BLE001 - raised again, with the scene's own line numbers
         template.environment.handle_exception()
@@ -151,9 +155,20 @@ def scene_sources(environment: Environment, name: str) -> dict[str, str]:
 class _SceneEnvironment(SandboxedEnvironment):
     """Remembers what the macros of the kit gave: they depend on their arguments alone."""
 
+    tools: frozenset[Callable[..., Any]] = frozenset()
+
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
-        if not (isinstance(obj, Macro) and _is_of_the_kit(obj)):
+        of_the_kit = isinstance(obj, Macro) and _is_of_the_kit(obj)
+        if not of_the_kit and getattr(obj, "__func__", obj) not in self.tools:
             return super().call(context, obj, *args, **kwargs)
+        # The names that Jinja2 hands to callees that look at the scene's variables.
+        kwargs.pop("_loop_vars", None)
+        kwargs.pop("_block_vars", None)
+        return self._remembered(context, obj, args, kwargs) if of_the_kit else obj(*args, **kwargs)
+
+    def _remembered(
+        self, context: Context, obj: Macro, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         try:
             key = (obj, args, tuple(kwargs.items()))
             drawn = self._drawn.get(key)

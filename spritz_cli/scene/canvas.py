@@ -287,8 +287,13 @@ def _outline(surface: Any, node: _Node) -> None:
         "C": context.curve_to,
         "Z": context.close_path,
     }
-    for command, values in line.steps:
-        draw[command](*[value * size + (y if i % 2 else x) for i, value in enumerate(values)])
+    for dx, dy, steps in line.glyphs:
+        context.save()
+        context.translate(x + dx * size, y + dy * size)
+        context.scale(size)
+        for command, coordinates in steps:
+            draw[command](*coordinates)
+        context.restore()
 
 
 cairosvg.surface.TAGS[_OUTLINE] = _outline

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,17 @@ from markupsafe import Markup
 from spritz_cli.errors import RenderError
 from spritz_cli.models import KeyFigure, Template
 from spritz_cli.scene import tokens
-from spritz_cli.scene.timeline import Moment, blend, clamp, mix, point, polar, px, wave_once
+from spritz_cli.scene.timeline import (
+    VERB_METHODS,
+    Moment,
+    blend,
+    clamp,
+    mix,
+    point,
+    polar,
+    px,
+    wave_once,
+)
 from spritz_cli.templating import (
     TemplateError,
     render_scene,
@@ -52,21 +62,12 @@ class SceneLibrary:
 
     @cached_property
     def _environment(self) -> Any:
-        environment = scene_environment(self.folder)
+        environment = scene_environment(self.folder, (*_TOOLS.values(), *VERB_METHODS))
         environment.globals |= {
             "colours": _SAFE_COLOURS,
             "type": tokens.TYPE,
             "line_height": tokens.LINE_HEIGHT,
-            "mix": mix,
-            "blend": blend,
-            "clamp": clamp,
-            "point": point,
-            "polar": polar,
-            "wave_once": wave_once,
-            "zone_blend": _zone_blend,
-            "text_width": _text_width,
-            "wrapped": _wrapped,
-            "figure": _figure,
+            **_TOOLS,
             **_SAFE_COLOURS,
         }
         environment.filters |= {"px": px}
@@ -168,3 +169,17 @@ def _zone_blend(percent: float, low: float, mid: float, tone: str, soft: float =
     green, amber, coral = (tokens.COLOURS[name + tone] for name in ("green", "amber", "coral"))
     lower = blend((percent - low) / soft, green, amber)
     return blend((percent - mid) / soft, lower, coral)
+
+
+_TOOLS: dict[str, Callable[..., Any]] = {
+    "mix": mix,
+    "blend": blend,
+    "clamp": clamp,
+    "point": point,
+    "polar": polar,
+    "wave_once": wave_once,
+    "zone_blend": _zone_blend,
+    "text_width": _text_width,
+    "wrapped": _wrapped,
+    "figure": _figure,
+}

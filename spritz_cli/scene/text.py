@@ -28,10 +28,10 @@ Step = tuple[str, tuple[float, ...]]
 
 @dataclass(frozen=True)
 class Line:
-    """One shaped line: `width` in em, `steps` its outline with the baseline at 0, 0."""
+    """One shaped line: `width` in em, and each glyph's place on the baseline with its outline."""
 
     width: float
-    steps: tuple[Step, ...]
+    glyphs: tuple[tuple[float, float, tuple[Step, ...]], ...]
 
 
 def font_file() -> Path:
@@ -59,7 +59,7 @@ def shape(text: str, weight: int) -> Line:
     buffer.add_str(text)
     buffer.guess_segment_properties()
     uharfbuzz.shape(font, buffer, FEATURES)
-    steps: list[Step] = []
+    glyphs = []
     x = 0.0
     for info, position in zip(buffer.glyph_infos, buffer.glyph_positions, strict=True):
         if info.codepoint == 0:
@@ -67,10 +67,11 @@ def shape(text: str, weight: int) -> Line:
                 f"the font {FAMILY} has no glyph for {text[info.cluster]!r} in {text!r}",
                 hint="Draw the sign as a path, or use another word.",
             )
-        offset = (x + position.x_offset) / _em()
-        steps += _placed(_glyph(info.codepoint, weight), offset, -position.y_offset / _em())
+        outline = _glyph(info.codepoint, weight)
+        if outline:
+            glyphs.append(((x + position.x_offset) / _em(), -position.y_offset / _em(), outline))
         x += position.x_advance
-    return Line(width=x / _em(), steps=tuple(steps))
+    return Line(x / _em(), tuple(glyphs))
 
 
 def width(text: str, size: float, weight: int, letter_spacing: float = 0.0) -> float:
@@ -152,11 +153,3 @@ def _em_units(coordinates: Iterable[float]) -> Iterable[float]:
     for index, value in enumerate(coordinates):
         sign = -1 if index % 2 else 1
         yield sign * round(value, 2) / _em()
-
-
-def _placed(steps: Iterable[Step], dx: float, dy: float) -> Iterable[Step]:
-    for command, coordinates in steps:
-        yield (
-            command,
-            tuple(value + (dy if index % 2 else dx) for index, value in enumerate(coordinates)),
-        )

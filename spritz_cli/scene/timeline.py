@@ -220,6 +220,11 @@ class Moment:
         return 1.0 if out is None else clamp((out - self.t) / EXIT_SECONDS)
 
 
+VERB_METHODS: tuple[Callable[..., Any], ...] = tuple(
+    method for method in (getattr(Moment, name) for name in VERBS) if callable(method)
+)
+
+
 def _attributes(dx: float = 0, dy: float = 0, *, opacity: float = 1, scale: float = 1) -> Markup:
     steps = []
     if px(dx) != "0" or px(dy) != "0":
