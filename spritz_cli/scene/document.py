@@ -23,6 +23,9 @@ SVG = "{http://www.w3.org/2000/svg}"
 SHAPES = frozenset(("rect", "circle", "ellipse", "line", "polyline", "polygon", "path", "text"))
 GRADIENTS = frozenset(("linearGradient", "radialGradient"))
 
+#: An area that is scaled to less than this share of itself is nothing to draw.
+FLAT = 1e-9
+
 #: Not handed down from a group to its children.
 OWN = frozenset(("id", "transform", "opacity", "clip-path"))
 
@@ -111,6 +114,8 @@ class _Reader:
             return
         if "transform" in own:
             matrix = multiply(matrix_of(own["transform"]), matrix)
+            if abs(matrix[0] * matrix[3] - matrix[1] * matrix[2]) < FLAT:
+                return
         inside = self._inside(tag, element, matrix, inherited)
         if opacity >= 1 and "clip-path" not in own:
             yield from inside

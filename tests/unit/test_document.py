@@ -32,6 +32,11 @@ def test_opacity_makes_a_layer_and_nothing_at_all_is_left_out() -> None:
     assert parse(f'{HEAD}<g opacity="0"><circle r="4"/></g></svg>') == ()
 
 
+def test_what_is_scaled_to_nothing_is_left_out() -> None:
+    assert parse(f'{HEAD}<g transform="scale(0)"><circle r="4"/></g></svg>') == ()
+    assert parse(f'{HEAD}<g transform="scale(1 0)"><circle r="4"/></g></svg>') == ()
+
+
 def test_a_clip_is_known_by_its_shape() -> None:
     clip = '<defs><clipPath id="c"><rect width="9" height="9"/></clipPath></defs>'
     (layer,) = parse(f'{HEAD}{clip}<g clip-path="url(#c)"><circle r="4"/></g></svg>')
