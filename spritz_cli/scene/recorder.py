@@ -1,0 +1,133 @@
+"""Single elements drawn by CairoSVG into recordings that cairo can replay anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from spritz_cli.errors import MissingLibrary, RenderError
+from spritz_cli.scene import text
+from spritz_cli.scene.document import GRADIENTS, Definition, Leaf, check
+
+try:
+    import cairocffi
+    import cairosvg.surface
+except OSError as exc:
+    raise MissingLibrary(
+        f"the system library libcairo is missing: {exc}",
+        hint="Install it: apt-get install libcairo2 (Debian, Ubuntu), dnf install cairo (Fedora), "
+        "apk add cairo (Alpine), brew install cairo (macOS).",
+    ) from exc
+
+#: The canvas takes cairo from here, so that its absence is told in one place.
+__all__ = ["Recorder", "Recording", "cairocffi"]
+
+
+class Recording(NamedTuple):
+    surface: Any
+    extents: tuple[float, float, float, float] | None
+    """x, y, width, height of the ink; None when nothing was drawn."""
+
+
+class Recorder(cairosvg.surface.Surface):  # type: ignore[misc]
+    """CairoSVG's drawing of single elements, without its document and text layout."""
+
+    def __init__(self, width: int, height: int) -> None:
+        # The base class would parse a document here; its other fields are these.
+        self.context_width, self.context_height = width, height
+        self.cursor_position, self.cursor_d_position = [0, 0], [0, 0]
+        self.text_path_width = 0
+        for registry in _REGISTRIES:
+            setattr(self, registry, {})
+        self.parent_node = self._old_parent_node = None
+        self.dpi, self.font_size, self.stroke_and_fill = 96, 16, True
+        self.map_rgba = self.map_image = None
+
+    def record(self, leaf: Leaf) -> Recording:
+        check(leaf)
+        surface = cairocffi.RecordingSurface(cairocffi.CONTENT_COLOR_ALPHA, None)
+        self._draw_on(cairocffi.Context(surface), leaf)
+        x, y, width, height = surface.ink_extents()
+        return Recording(surface, (x, y, width, height) if width > 0 and height > 0 else None)
+
+    def trace(self, context: Any, clip: Definition) -> None:
+        """Add the outline of a clip path to the context's path."""
+        self.context, self.stroke_and_fill = context, False
+        for child in clip.children:
+            self.draw(_Node(child.tag, child.attributes))
+        self.stroke_and_fill = True
+
+    def extents(self, clip: Definition) -> tuple[float, float, float, float]:
+        context = cairocffi.Context(cairocffi.RecordingSurface(cairocffi.CONTENT_ALPHA, None))
+        self.trace(context, clip)
+        x0, y0, x1, y1 = context.path_extents()
+        return x0, y0, x1 - x0, y1 - y0
+
+    def _draw_on(self, context: Any, leaf: Leaf) -> None:
+        self.context = context
+        self.gradients = {dict(paint.attributes)["id"]: _tree(paint) for paint in leaf.paints}
+        try:
+            self.draw(
+                _Node(_OUTLINE if leaf.tag == "text" else leaf.tag, leaf.attributes, leaf.text)
+            )
+        except (ValueError, TypeError, KeyError, IndexError, cairocffi.CairoError) as exc:
+            shown = " ".join(f'{name}="{value[:60]}"' for name, value in leaf.attributes)
+            raise RenderError(f"<{leaf.tag} {shown}> cannot be drawn: {exc!r}") from exc
+
+
+class _Node(dict[str, str]):
+    """What CairoSVG's drawing functions need of an element."""
+
+    def __init__(self, tag: str, attributes: Iterable[tuple[str, str]], text: str = "") -> None:
+        super().__init__(attributes)
+        self.tag, self.text = tag, text
+        self.children: list[_Node] = []
+        self.url_fetcher = None
+        self.unsafe = False
+
+    def get_href(self) -> None:
+        return None
+
+
+def _tree(definition: Definition) -> _Node:
+    if definition.tag not in GRADIENTS | {"stop"}:
+        raise RenderError(f"<{definition.tag}> is no paint server")
+    node = _Node(definition.tag, definition.attributes)
+    node.children = [_tree(child) for child in definition.children]
+    return node
+
+
+#: What CairoSVG looks references up in; only gradients are ever filled.
+_REGISTRIES = (
+    *("tree_cache", "markers", "patterns", "masks"),
+    *("filters", "images", "paths", "gradients"),
+)
+
+_OUTLINE = "vidgen-outline"
+_ANCHORS = {"start": 0.0, "middle": -0.5, "end": -1.0}
+
+
+def _outline(surface: Any, node: _Node) -> None:
+    """Trace a line of text as outlines; CairoSVG then fills and strokes it like any path."""
+    size = float(node.get("font-size", 28))
+    line = text.shape(node.text, int(node.get("font-weight", 600)))
+    x = float(node.get("x", 0)) + _ANCHORS[node.get("text-anchor", "start")] * line.width * size
+    y = float(node.get("y", 0))
+    context = surface.context
+    context.new_path()
+    draw = {
+        "M": context.move_to,
+        "L": context.line_to,
+        "C": context.curve_to,
+        "Z": context.close_path,
+    }
+    for dx, dy, steps in line.glyphs:
+        context.save()
+        context.translate(x + dx * size, y + dy * size)
+        context.scale(size)
+        for command, coordinates in steps:
+            draw[command](*coordinates)
+        context.restore()
+
+
+cairosvg.surface.TAGS[_OUTLINE] = _outline
