@@ -11,12 +11,20 @@ import math
 import unicodedata
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 
 from spritz_cli.errors import Problem, VidgenError
 from spritz_cli.models import Cue, KeyFigure, Template, TextCard
@@ -51,6 +59,14 @@ DEFAULT_SCENE = "card.svg.j2"
 _Id = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000)]
 _Seconds = Annotated[float, Field(ge=0, le=60)]
+
+
+def _dated(text: str) -> str:
+    date.fromisoformat(text)
+    return text
+
+
+_Date = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$"), AfterValidator(_dated)]
 
 
 class _Strict(BaseModel):
@@ -95,6 +111,7 @@ class TemplateEntry(_Strict):
     captions: Annotated[tuple[CaptionEntry, ...], Field(min_length=1, max_length=60)]
     figures: Annotated[tuple[FigureEntry, ...], Field(min_length=1, max_length=3)]
     parameters: dict[str, Any] = {}
+    review_by: _Date | None = None
 
 
 class CatalogEntry(_Strict):
@@ -138,6 +155,7 @@ _EXPECTED: Mapping[str, tuple[str, str]] = {
         "Write a name such as payment, or a path such as debts[0].balance.",
     ),
     "format": ("usd, usd2, pct, pct2 or number", "Choose one of the five formats."),
+    "review_by": ("a date such as 2027-06-30", 'Write it in quotes: "2027-06-30".'),
 }
 
 #: pydantic's error type -> what the value must be. Braces take the error's context.
@@ -541,6 +559,7 @@ def _build(raw: Mapping[str, Any], resolved: _Resolved, accent: str) -> Template
                 zip(raw["figures"], resolved.figures, strict=True)
             )
         ),
+        review_by=raw.get("review_by"),
     )
 
 

@@ -55,7 +55,8 @@ class Template:
 
     `parameters` are the editable inputs of the catalog, `results` what
     `topics` computed from them. `fallback_static` names the scene file below
-    `svg_templates/`; `accent` the persona's colour token.
+    `svg_templates/`; `accent` the persona's colour token; `review_by` the ISO
+    date by which the outside facts it quotes are to be looked up again.
     """
 
     persona: str
@@ -74,6 +75,7 @@ class Template:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     results: Mapping[str, Any] = field(default_factory=dict)
     figures: tuple[KeyFigure, ...] = ()
+    review_by: str | None = None
 
     @property
     def name(self) -> str:
@@ -85,7 +87,10 @@ class Template:
 
     def document(self) -> dict[str, Any]:
         """Return everything that a film is made from, as plain JSON values."""
-        return asdict(self)
+        values = asdict(self)
+        # A reminder for the editor: no frame shows it.
+        del values["review_by"]
+        return values
 
 
 @dataclass(frozen=True)

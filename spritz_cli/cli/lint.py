@@ -1,25 +1,30 @@
-"""`vidgen lint`: read the catalog as a careful editor would."""
+"""`vidgen lint`: judge words and frames as a careful editor would."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spritz_cli.cli import console
-from spritz_cli.cli.console import Column
+from spritz_cli.cli.console import Cell, Column
 from spritz_cli.cli.options import Json, Persona, Topic, selection, settings_of
 from spritz_cli.cli.quick import QuickCommand
 from spritz_cli.cli.words import counted
 
 if TYPE_CHECKING:
-    from spritz_cli.cli.findings import Finding
+    from spritz_cli.lint.finding import Finding
+    from spritz_cli.models import Template
+    from spritz_cli.settings import Settings
 
 COLUMNS = (
     Column("FILM"),
     Column("WHERE"),
+    Column("ELEMENT"),
     Column("RULE", optional=True),
     Column("FINDING"),
     Column("WHAT TO DO"),
@@ -35,32 +40,64 @@ def register(app: typer.Typer) -> None:
 
 
 def lint(
-    context: typer.Context, persona: Persona = None, topic: Topic = None, as_json: Json = False
+    context: typer.Context,
+    persona: Persona = None,
+    topic: Topic = None,
+    words: Annotated[
+        bool, typer.Option("--words", help="Only the words: nothing is drawn, a second is enough.")
+    ] = False,
+    as_json: Json = False,
 ) -> None:
-    """Check the schema, words and numbers of the catalog.
+    """Check every film: schema, words and numbers, and what is drawn, frame by frame.
 
     Example: vidgen lint savings_builder
     """
     from spritz_cli.catalog import load_catalog
-    from spritz_cli.cli.findings import findings
 
     settings = settings_of(context)
     wanted = selection(persona, topic)
     catalog = load_catalog(settings.catalog, settings.scenes)
     templates = catalog.select(wanted.persona, wanted.topic)
-    found = [finding for template in templates for finding in findings(template)]
+    found = _findings(templates, settings, words_only=words)
     if as_json:
         console.document(
             {"checked": len(templates), "findings": [asdict(finding) for finding in found]}
         )
     else:
         _show(found, len(templates))
-    if found:
+    if any(finding.level == "error" for finding in found):
         raise typer.Exit(1)
+
+
+def _findings(
+    templates: Sequence[Template], settings: Settings, *, words_only: bool
+) -> list[Finding]:
+    from spritz_cli.lint.film import word_faults
+    from spritz_cli.lint.finding import found
+    from spritz_cli.lint.run import findings_of_all
+
+    today = datetime.now(UTC).date()
+    if words_only:
+        return [found(item.name, fault) for item in templates for fault in word_faults(item, today)]
+    if console.interactive(sys.stderr):
+        console.note(f"Drawing {counted(len(templates), 'film')} frame by frame …")
+    return [
+        finding
+        for of_film in findings_of_all(templates, settings.scenes, today)
+        for finding in of_film
+    ]
 
 
 def _show(found: Sequence[Finding], checked: int) -> None:
     if found:
-        rows = [(item.name, item.where, item.rule, item.message, item.hint) for item in found]
-        console.table(COLUMNS, rows)
-    console.out(f"{counted(checked, 'film')} checked, {counted(len(found), 'finding')}.")
+        console.table(COLUMNS, [_row(item) for item in found])
+    later = sum(item.level == "soon" for item in found)
+    soon = f", {later} due soon" if later else ""
+    summary = f"{counted(checked, 'film')} checked, {counted(len(found) - later, 'finding')}{soon}."
+    console.out(summary)
+
+
+def _row(item: Finding) -> tuple[str | Cell, ...]:
+    where = item.where or ("" if item.second is None else f"{item.second:.1f} s")
+    message = Cell(f"soon: {item.message}", "yellow") if item.level == "soon" else item.message
+    return item.name, where, item.element, item.rule, message, item.mend

@@ -23,9 +23,7 @@ def placed(items: tuple[Item, ...], matrix: Matrix) -> tuple[Item, ...]:
 def _placed(item: Item, matrix: Matrix) -> Item:
     if isinstance(item, Mark):
         return Mark(item.leaf, multiply(item.matrix, matrix))
-    return Layer(
-        item.opacity, item.clip, multiply(item.matrix, matrix), placed(item.items, matrix)
-    )
+    return Layer(item.opacity, item.clip, multiply(item.matrix, matrix), placed(item.items, matrix))
 
 
 def without_text(items: tuple[Item, ...]) -> tuple[Item, ...]:

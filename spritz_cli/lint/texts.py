@@ -31,8 +31,12 @@ class Text(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Name the text as people do: its words, and where its ink begins."""
-        return f"“{self.words}” at {self.box[0]:.0f}, {self.box[3]:.0f}"
+        return label(self.words, self.box)
+
+
+def label(words: str, box: Box) -> str:
+    """Name a text as people do: its words, and where its ink begins (left, bottom)."""
+    return f"“{words}” at {box[0]:.0f}, {box[3]:.0f}"
 
 
 def texts(items: tuple[Item, ...]) -> tuple[Text, ...]:

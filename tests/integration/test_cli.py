@@ -327,21 +327,6 @@ def test_cleanup_plans_first_and_then_deletes(copy: Project) -> None:
     assert copy.vidgen("status", "newcomer", "first").code == 0
 
 
-def test_lint_of_a_catalog_with_mistakes_names_file_and_line(project: Project) -> None:
-    assert project.vidgen("lint").code == 0
-    catalog = project.folder / "templates.yaml"
-    good = catalog.read_text()
-    catalog.write_text(good.replace("Begin with one.", "You should begin with 7."))
-    answer = project.vidgen("lint", "--json")
-    assert answer.code == 1
-    assert {finding["rule"] for finding in answer.document["findings"]} == {"number", "promise"}
-    catalog.write_text(good.replace("duration_seconds: 5", "duration_seconds: 0"))
-    answer = project.vidgen("lint")
-    assert answer.code == 2
-    assert "error: templates.yaml:" in answer.err
-    assert "2 problems in all" in answer.err
-
-
 # Infrastructure
 
 

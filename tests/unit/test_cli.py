@@ -15,13 +15,12 @@ import pytest
 from spritz_cli.cli import console, main, report
 from spritz_cli.cli.app import globals_first
 from spritz_cli.cli.console import Cell, Column
-from spritz_cli.cli.findings import findings
 from spritz_cli.cli.options import selection
 from spritz_cli.cli.progress import PlainWatch, Tally, result_line
 from spritz_cli.cli.report import Run
 from spritz_cli.cli.words import age, counted, parse_span, size, span
 from spritz_cli.errors import CatalogError, Problem, RedisUnavailable, StorageError, UsageError
-from spritz_cli.models import Cue, Outcome, TextCard, Video
+from spritz_cli.models import Outcome, Video
 from spritz_cli.planning import PlanItem
 from spritz_cli.runs import Event
 from spritz_cli.testing import sample_template
@@ -336,47 +335,6 @@ def test_a_run_as_a_document_has_every_film_and_the_totals(capsys: pytest.Captur
     assert (film["status"], film["tier"], film["video"]["bytes"]) == ("made", "static", 412_000)
     assert answer["totals"]["made"] == answer["totals"]["below_min_tier"] == 1
     assert answer["videos_dir"] == "/srv/videos"
-
-
-# Lint
-
-
-def rules_broken(**changes: Any) -> list[tuple[str, str]]:
-    facts = {"parameters": {"share": 30, "paid": 2150.5}, "results": {"after": [68, 25]}}
-    template = sample_template(**{**facts, **changes})
-    return [(finding.rule, finding.where) for finding in findings(template)]
-
-
-def test_words_that_keep_every_rule_have_no_findings() -> None:
-    assert rules_broken() == []
-    assert rules_broken(takeaway="Pay $2,150.50, or about $2,151, on 2 cards.") == []
-
-
-def test_a_number_from_nowhere_is_found() -> None:
-    assert rules_broken(takeaway="Under 31% helps.") == [("number", "takeaway")]
-
-
-def test_a_caption_too_fast_to_read_is_found() -> None:
-    cues = (Cue(0.3, 1.3, "Hi"), Cue(1.5, 3.5, "Thirty-one characters are here."))
-    assert rules_broken(captions=cues) == [
-        ("reading-speed", "captions[0]"),
-        ("reading-speed", "captions[1]"),
-    ]
-
-
-def test_a_promise_is_found() -> None:
-    card = TextCard("A guaranteed win", "You should pay.", "See your cards")
-    assert rules_broken(card=card) == [("promise", "card.headline"), ("promise", "card.body")]
-
-
-def test_a_long_takeaway_is_found() -> None:
-    assert rules_broken(takeaway="one two three four five six seven eight nine ten") == [
-        ("length", "takeaway")
-    ]
-
-
-def test_a_sign_that_the_font_lacks_is_found() -> None:
-    assert rules_broken(title="About ≈ half") == [("glyph", "title")]
 
 
 # Doctor
