@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,13 @@ from spritz_cli.catalog import Catalog, load_catalog
 from spritz_cli.settings import shipped
 from spritz_cli.storage.binary import server_binary
 from spritz_cli.testing import fake_redis
+
+
+@pytest.fixture(scope="session", autouse=True)
+def listen_to_ctrl_c() -> None:
+    """A runner in the background ignores it, and so would every process that a test starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -67,7 +67,7 @@ class Project:
         done = subprocess.run(
             ["bash", "-o", "pipefail", "-c", script],
             cwd=self.folder,
-            env=self.environment(**environment, VIDGEN=f"{sys.executable} -m spritz_cli"),
+            env=self.environment(**environment, PYTHON=sys.executable),
             capture_output=True,
             text=True,
             timeout=100,
@@ -362,16 +362,16 @@ def test_an_unreachable_redis_is_an_error_and_never_replaced(
 
 
 def test_a_reader_that_leaves_early_is_no_error(made: Project) -> None:
-    answer = made.shell("$VIDGEN status | head -1")
+    answer = made.shell('"$PYTHON" -m spritz_cli status | head -1')
     assert answer.code in (0, 141)
     assert answer.out.startswith("FILM")
     assert answer.err == ""
-    closed = made.shell("$VIDGEN status >&-")
+    closed = made.shell('"$PYTHON" -m spritz_cli status >&-')
     assert "Traceback" not in closed.err
 
 
 def test_a_full_disk_behind_stdout_is_an_infrastructure_error(made: Project) -> None:
-    answer = made.shell("$VIDGEN status >/dev/full")
+    answer = made.shell('"$PYTHON" -m spritz_cli status >/dev/full')
     assert answer.code == 3
     assert answer.err.startswith("error: the output cannot be written: No space left")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -117,12 +119,18 @@ def test_a_scene_that_fails_halfway_leaves_no_encoder_behind(
 
     with pytest.raises(RenderError, match="the scene broke"):
         ffmpeg.encode(frames(), tmp_path / "x.mp4", width=64, height=64, fps=30)
-    children = subprocess.run(
-        ["ps", "--ppid", str(__import__("os").getpid()), "-o", "comm="],
-        capture_output=True,
-        text=True,
-    )
-    assert "ffmpeg" not in children.stdout
+    assert children_of(os.getpid(), "ffmpeg") == []
+
+
+def children_of(pid: int, named: str) -> list[str]:
+    """The commands of living children, from /proc."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            state = (folder / "stat").read_text().rpartition(")")
+            if named in state[0] and int(state[2].split()[1]) == pid:
+                found.append(state[0])
+    return found
 
 
 def test_an_encoder_that_cannot_write_says_why(tmp_path: Path) -> None:

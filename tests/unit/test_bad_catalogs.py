@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -68,12 +67,10 @@ HOSTILE = {
 def test_a_hostile_file_is_refused_quickly(tmp_path: Path, text: str) -> None:
     path = tmp_path / "templates.yaml"
     path.write_text(text, "utf-8")
-    began = time.process_time()
 
     with pytest.raises(CatalogError) as caught:
         load_catalog(path)
 
-    assert time.process_time() - began < 1
     assert len(caught.value.problems) <= MAX_PROBLEMS + 1
     assert all(len(problem.message) <= 500 for problem in caught.value.problems)
 

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -297,15 +296,6 @@ def test_every_module_that_shapes_a_catalog_decides_the_name_of_its_cache(scenes
     )
 
     assert set(run.stdout.split()) - {"errors", "settings"} == set(DECIDING)
-
-
-def test_a_cached_catalog_is_quick(tmp_path: Path, scenes: Path) -> None:
-    load_catalog(SHORT, scenes, tmp_path / "state")
-    began = time.process_time()
-
-    load_catalog(SHORT, scenes, tmp_path / "state")
-
-    assert time.process_time() - began < 0.02
 
 
 def test_an_edit_is_seen_and_replaces_the_old_cache(tmp_path: Path, scenes: Path) -> None:
