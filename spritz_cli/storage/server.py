@@ -213,8 +213,18 @@ class EmbeddedServer:
                     break
         for _ in until(PATIENCE):
             if not self._is_alive():
-                return self._reap()
+                self._reap()
+                self._remove_runtime_folder()
+                return
         _log.warning("the embedded Redis server does not stop; its log is %s", self._log_file)
+
+    def _remove_runtime_folder(self) -> None:
+        # Nobody else can be starting a server: that waits for the lock that we hold.
+        folder = self._socket.parent
+        if folder != self.folder:
+            self._socket.unlink(missing_ok=True)
+            with suppress(OSError):
+                folder.rmdir()
 
     def _reap(self) -> None:
         if self._process:

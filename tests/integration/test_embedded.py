@@ -81,6 +81,13 @@ def test_a_server_starts_keeps_its_data_and_goes(any_state: Path) -> None:
         assert opened.client.get("film") == "é"
 
 
+def test_a_socket_that_cannot_lie_in_the_state_directory_leaves_no_folder(any_state: Path) -> None:
+    with open_redis(settings(any_state)) as opened:
+        folder = Path(opened.client.config_get("unixsocket")["unixsocket"]).parent
+        assert folder.is_dir()
+    assert folder.is_relative_to(any_state) or not folder.exists()
+
+
 def test_the_server_listens_to_this_user_only_and_never_forgets_for_want_of_memory(
     state: Path,
 ) -> None:
@@ -90,6 +97,12 @@ def test_the_server_listens_to_this_user_only_and_never_forgets_for_want_of_memo
     assert folder.stat().st_mode & 0o077 == 0
     assert (configured["port"], configured["unixsocketperm"]) == ("0", "700")
     assert (configured["maxmemory-policy"], configured["appendfsync"]) == ("noeviction", "everysec")
+
+
+@pytest.mark.parametrize("name", ["some one", "a=b"])
+def test_a_worker_can_read_the_servers_list_of_connections(name: str, tmp_path: Path) -> None:
+    with open_redis(settings(tmp_path / name)) as opened:
+        assert opened.client.client_info()["id"] > 0
 
 
 def test_two_processes_share_a_server_and_the_last_one_stops_it(state: Path) -> None:
