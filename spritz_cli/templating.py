@@ -30,6 +30,7 @@ __all__ = [
     "MAX_SOURCE",
     "TemplateError",
     "evaluate",
+    "page_environment",
     "render_scene",
     "render_text",
     "scene_environment",
@@ -124,6 +125,17 @@ def scene_environment(folder: Path, tools: Iterable[Callable[..., Any]] = ()) ->
     environment.tools = frozenset(tools)
     environment.filters.update(FILTERS)
     return environment
+
+
+def page_environment(folder: Path) -> Environment:
+    """Return the environment of vidgen's own HTML pages, with escaping."""
+    return Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def render_scene(template: Template, names: dict[str, Any]) -> str:

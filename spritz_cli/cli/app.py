@@ -14,7 +14,18 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from spritz_cli.cli import cleanup, console, doctor, lint, plan, preview, status, warm, worker
+from spritz_cli.cli import (
+    cleanup,
+    console,
+    doctor,
+    gallery,
+    lint,
+    plan,
+    preview,
+    status,
+    warm,
+    worker,
+)
 from spritz_cli.cli.options import Invocation
 from spritz_cli.cli.quick import QuickGroup
 from spritz_cli.errors import UsageError, VidgenError
@@ -85,7 +96,7 @@ def options(
     _log_to_stderr(invocation.settings.log)
 
 
-for module in (warm, plan, status, cleanup, lint, preview, doctor, worker):
+for module in (warm, plan, status, cleanup, lint, preview, gallery, doctor, worker):
     module.register(app)
 
 
