@@ -181,11 +181,8 @@ class _SceneEnvironment(SandboxedEnvironment):
     def _remembered(
         self, context: Context, obj: Macro, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        try:
-            key = (obj, args, tuple(kwargs.items()))
-            drawn = self._drawn.get(key)
-        except TypeError:  # a list or mapping among the arguments
-            return super().call(context, obj, *args, **kwargs)
+        key = (obj, _frozen(args), _frozen(kwargs))
+        drawn = self._drawn.get(key)
         if drawn is None:
             if len(self._drawn) >= KEPT_MACRO_CALLS:
                 self._drawn.clear()
@@ -195,6 +192,16 @@ class _SceneEnvironment(SandboxedEnvironment):
     @cached_property
     def _drawn(self) -> dict[Any, Any]:
         return {}
+
+
+def _frozen(value: Any) -> Any:
+    """Return what stands for an argument in a key: lists and mappings are compared by content."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_frozen, value))
+    if isinstance(value, dict):
+        return tuple(map(_frozen, value.items()))
+    # 1, 1.0 and True are equal, and so are SVG and plain text, but they do not read the same.
+    return value.__class__, value
 
 
 @cache
