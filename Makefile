@@ -6,7 +6,7 @@
 PY := .venv/bin/python
 ARGS ?=
 
-.PHONY: help install warm plan status doctor test test-all lint format check lock wheel clean
+.PHONY: help install warm plan status doctor test golden test-all lint format check lock wheel clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -30,14 +30,18 @@ doctor: install ## Check this machine, with fixes
 test: install ## Run the tests
 	@$(PY) -m pytest -n auto $(ARGS)
 
+golden: install ## Write the golden frames anew, after looking at the films
+	@$(PY) -m tests.golden.write
+
 test-all: install ## Run the slow tests too
 	@$(PY) -m pytest -n auto -m "slow or not slow" $(ARGS)
 
-lint: install ## Check style, types and import direction
+lint: install ## Check style, types, import direction, and every film of the catalog
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@$(PY) -c 'from importlinter.cli import lint_imports_command as lint; lint()'
+	@$(PY) -m spritz_cli lint
 
 format: install ## Put imports and layout in order
 	@$(PY) -m ruff check --fix-only --quiet .
