@@ -6,10 +6,10 @@
 PY := .venv/bin/python
 ARGS ?=
 
-.PHONY: help install warm plan status doctor test golden test-all lint format check lock wheel clean
+.PHONY: help install warm plan status doctor test golden bench-peers test-all lint format check lock wheel clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
 	@echo '  ARGS="..." is handed on, e.g. make warm ARGS="--sync --workers 2"'
 
 install: ## Make .venv from requirements.lock, and see to libcairo
@@ -53,6 +53,10 @@ lock: install ## Resolve pyproject.toml into requirements.lock (ARGS=--upgrade: 
 	@$(PY) -m pip --quiet install uv==0.13.9
 	@$(PY) -m uv --quiet pip compile pyproject.toml --extra dev --universal \
 		--generate-hashes --no-header --no-emit-index-url --output-file requirements.lock $(ARGS)
+
+bench-peers: install ## Measure one scene with other tools too (installs 1.4 GB of them, once)
+	@sh bench/peers/setup
+	@$(PY) bench/peers/run.py $(ARGS)
 
 wheel: install ## Build the wheel into dist/
 	@$(PY) -m hatchling build -t wheel

@@ -90,15 +90,21 @@ def encode(
 
     Raises RenderError when ffmpeg fails, StorageError when the disk is full.
     """
-    command = [*_quiet(), "-y", "-f", "rawvideo", "-pix_fmt", "bgr0"]
-    command += ["-s", f"{width}x{height}", "-r", str(fps), "-i", "-"]
+    command = [*_raw_input(width, height, fps), "-"]
     if captions is not None:
         command += ["-i", str(captions), "-map", "0:v", "-map", "1:s", "-c:s", "mov_text"]
         command += ["-metadata:s:s:0", "language=eng"]
     command += [*ENCODER_SETTINGS, str(path)]
-    with _running(command) as stream:
+    with _running(command, path.parent) as stream:
         for frame in frames:
             stream.write(frame)
+
+
+def encode_file(raw: Path, path: Path, *, width: int, height: int, fps: int) -> None:
+    """Encode a file of raw frames with the very same settings: what encoding alone costs."""
+    done = _run([*_raw_input(width, height, fps), str(raw), *ENCODER_SETTINGS, str(path)])
+    if done.returncode != 0:
+        raise _failure(done.returncode, done.stderr, path.parent)
 
 
 def probe(path: Path) -> Probe:
@@ -128,6 +134,11 @@ def decode_fully(path: Path) -> None:
     probe(path)
 
 
+def _raw_input(width: int, height: int, fps: int) -> list[str]:
+    command = [*_quiet(), "-y", "-f", "rawvideo", "-pix_fmt", "bgr0"]
+    return [*command, "-s", f"{width}x{height}", "-r", str(fps), "-i"]
+
+
 def _quiet() -> list[str]:
     return [binary(), "-hide_banner", "-nostdin", "-v", "error"]
 
@@ -139,7 +150,7 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def _running(command: list[str]) -> Iterator[IO[bytes]]:
+def _running(command: list[str], folder: Path) -> Iterator[IO[bytes]]:
     """Run ffmpeg with a pipe to its input; it never outlives the block."""
     # Its complaints go to a file: a full stderr pipe would stop both of us.
     with tempfile.TemporaryFile() as complaints:
@@ -156,7 +167,8 @@ def _running(command: list[str]) -> Iterator[IO[bytes]]:
             raise
         if process.wait() != 0:
             complaints.seek(0)
-            raise _failure(process.returncode, complaints.read().decode(errors="replace"))
+            said = complaints.read().decode(errors="replace")
+            raise _failure(process.returncode, said, folder)
 
 
 def _pipe(process: subprocess.Popen[bytes]) -> Any:
@@ -169,10 +181,10 @@ def _pipe(process: subprocess.Popen[bytes]) -> Any:
     return stream
 
 
-def _failure(code: int, complaints: str) -> RenderError | StorageError:
+def _failure(code: int, complaints: str, folder: Path) -> RenderError | StorageError:
     if code == NO_SPACE or "No space left" in complaints:
         return StorageError(
-            "the disk is full: ffmpeg could not write the film",
+            f"the disk is full: ffmpeg could not write the film in {folder}",
             hint="Free some space (vidgen cleanup --dry-run shows what can go), then run it again.",
         )
     return RenderError(f"ffmpeg failed with exit code {code}: {_last_line(complaints)}")

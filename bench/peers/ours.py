@@ -1,0 +1,53 @@
+"""The peer scene by vidgen's own engine: what `vidgen` does for every film."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from spritz_cli.media import ffmpeg
+from spritz_cli.models import Template, TextCard
+from spritz_cli.scene.drawing import SceneLibrary, frames
+
+FOLDER = Path(__file__).parent / "scene"
+
+
+def main(output: Path) -> None:
+    data = json.loads((FOLDER / "scene.json").read_text("utf-8"))
+    pictures = frames(SceneLibrary(FOLDER).open(_template(data)))
+    if output.suffix == ".raw":
+        _save(pictures, output)
+    else:
+        size = {name: data[name] for name in ("width", "height", "fps")}
+        ffmpeg.encode(pictures, output, **size)
+
+
+def _save(pictures: Iterator[bytearray], path: Path) -> None:
+    with path.open("wb") as file:
+        for picture in pictures:
+            file.write(picture)
+
+
+def _template(data: dict[str, object]) -> Template:
+    return Template(
+        persona="peer",
+        topic="scene",
+        title="",
+        prompt_template="",
+        visual_metaphor="",
+        duration_seconds=5,
+        style="",
+        fallback_static="peer.svg.j2",
+        accent="indigo",
+        takeaway="",
+        card=TextCard("", "", ""),
+        alt="",
+        captions=(),
+        parameters=data,
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,297 @@
+"""The peer scene with MoviePy: fed with CairoSVG's frames, or made of MoviePy's own clips."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import motion
+import numpy as np
+from motion import COLOURS, SCENE
+from moviepy import ColorClip, CompositeVideoClip, ImageClip, TextClip, VideoClip, vfx
+from PIL import Image, ImageColor, ImageDraw
+
+#: Art is drawn this much larger, once, and scaled down: Pillow does not antialias.
+LARGER = 4
+
+
+def main(way: str, output: str) -> None:
+    clip = cairosvg_clip() if way == "cairosvg" else own_clip()
+    _, settings = motion.encoder()
+    # MoviePy names the encoder and its preset itself; ours say the same once more.
+    clip.write_videofile(
+        output,
+        fps=motion.FPS,
+        codec="libx264",
+        preset="veryfast",
+        audio=False,
+        logger=None,
+        ffmpeg_params=settings,
+    )
+
+
+def cairosvg_clip() -> VideoClip:
+    from cairosvg_frames import Drawing, surface
+
+    drawing = Drawing()
+
+    def frame(t: float) -> Any:
+        picture = surface(drawing.svg(t))
+        pixels = np.frombuffer(picture.get_data(), np.uint8)
+        # MoviePy wants R, G, B; indexing copies, so the surface may go.
+        return pixels.reshape(motion.HEIGHT, motion.WIDTH, 4)[:, :, 2::-1].copy()
+
+    return VideoClip(frame, duration=motion.SECONDS)
+
+
+def own_clip() -> VideoClip:
+    # Every clip with a mask costs a whole frame of blending, so what stands still, or moves
+    # as one, is flattened first.
+    clips = [
+        flat([sky(), *headings()]),
+        elapsed(),
+        flat([*chart_art(), *ring_art()]).with_position(lambda t: (0, motion.lift(t))),
+        *(clip for index in range(6) for clip in bar_clips(index)),
+        *line_clips(),
+        arc_clip(),
+        counter(lambda t: motion.pct(motion.goal(t)), 1040, 265, 44),
+        counter(lambda t: motion.usd(motion.saved(t)), 1040, 450, 52),
+        *card_clips(),
+    ]
+    clips = [clip.with_duration(motion.SECONDS) for clip in clips]
+    return CompositeVideoClip(clips, size=(motion.WIDTH, motion.HEIGHT), use_bgclip=True)
+
+
+def flat(clips: list[VideoClip]) -> ImageClip:
+    """Paint clips into one picture."""
+    opaque = clips[0].mask is None
+    together = CompositeVideoClip(clips, size=(motion.WIDTH, motion.HEIGHT), use_bgclip=opaque)
+    return together.to_ImageClip(0, with_mask=not opaque)
+
+
+def sky() -> ImageClip:
+    ends = [ImageColor.getrgb(COLOURS[name]) for name in ("sky", "ground")]
+    shares = np.linspace(0, 1, motion.HEIGHT)[:, None, None]
+    column = np.array(ends[0]) * (1 - shares) + np.array(ends[1]) * shares
+    return ImageClip(np.repeat(column.round().astype(np.uint8), motion.WIDTH, axis=1))
+
+
+def headings() -> list[VideoClip]:
+    return [
+        say(SCENE["title"], 64, 68, 40, "Bold", 0),
+        say(SCENE["subtitle"], 64, 106, 24, fill="ink_2", anchor=0),
+    ]
+
+
+def elapsed() -> VideoClip:
+    bar = ColorClip((1280, 10), ImageColor.getrgb(COLOURS["indigo"]))
+    return bar.with_position(lambda t: (round(256 * t) - 1280, 710))
+
+
+def chart_art() -> list[VideoClip]:
+    clips: list[VideoClip] = [panel(64, 136, 760, 520)]
+    for index, words in enumerate(SCENE["axis"]):
+        y = 584 - 96 * index
+        line = ColorClip((656, 2), ImageColor.getrgb(COLOURS["line"])).with_position((140, y - 1))
+        clips += [line, say(words, 126, y + 7, 20, fill="ink_2", anchor=1)]
+    for index, words in enumerate(SCENE["months"]):
+        clips.append(say(words, 200 + 106 * index, 618, 22, fill="ink_2"))
+    return clips
+
+
+def ring_art() -> list[VideoClip]:
+    return [
+        art((936, 146, 208, 208), lambda pen: _ring(pen, COLOURS["line"])),
+        say(SCENE["goal_label"], 1040, 392, 22, fill="ink_2"),
+        say(SCENE["saved_label"], 1040, 484, 22, fill="ink_2"),
+    ]
+
+
+def bar_clips(index: int) -> list[VideoClip]:
+    x = 164 + 106 * index
+
+    def height(t: float) -> int:
+        return max(1, round(0.096 * motion.bar(index, t)))
+
+    fill = ImageColor.getrgb(COLOURS["water" if SCENE["income"][index] < 3000 else "green"])
+    bar = ColorClip((72, 8), fill).with_effects([vfx.Resize(lambda t: (72, height(t)))])
+    return [
+        bar.with_position(lambda t: (x, round(584 + motion.lift(t)) - height(t))),
+        counter(
+            lambda t: motion.usd(motion.bar(index, t)),
+            x + 36,
+            lambda t: 572 - 0.096 * motion.bar(index, t),
+            22,
+        ),
+    ]
+
+
+def line_clips() -> list[VideoClip]:
+    """The whole line, uncovered from the left, and the dot at its tip."""
+    box = (140, 236, 660, 340)
+    points = motion.balance_line(motion.SECONDS)
+    line = art(box, lambda pen: _polyline(pen, points, box, 5, COLOURS["orchid"]))
+    columns = np.arange(box[2])
+
+    def uncovered(picture: Callable[[float], Any], t: float) -> Any:
+        return picture(t) * (columns <= motion.balance_line(t)[-1][0] - box[0])
+
+    line.mask = line.mask.with_duration(motion.SECONDS).transform(uncovered)
+    dot = art((0, 0, 24, 24), _dot)
+    return [
+        line.with_position(lambda t: (box[0], box[1] + motion.lift(t))),
+        dot.with_position(_dot_place),
+    ]
+
+
+def _dot_place(t: float) -> tuple[float, float]:
+    x, y = motion.balance_line(t)[-1]
+    return round(x - 12), round(y + motion.lift(t) - 12)
+
+
+def arc_clip() -> VideoClip:
+    ring = art((936, 146, 208, 208), lambda pen: _ring(pen, COLOURS["green"]))
+    y, x = np.mgrid[:208, :208] - 103.5
+    shares = (np.arctan2(x, -y) / (2 * np.pi)) % 1 * 100
+
+    def uncovered(picture: Callable[[float], Any], t: float) -> Any:
+        return picture(t) * (shares <= motion.goal(t))
+
+    ring.mask = ring.mask.with_duration(motion.SECONDS).transform(uncovered)
+    return ring.with_position(lambda t: (936, 146 + motion.lift(t)))
+
+
+def card_clips() -> list[VideoClip]:
+    """The card as one picture that fades by its mask, and the amount on it."""
+    whole = flat(
+        [
+            panel(864, 512, 352, 144),
+            art((888, 554, 60, 60), _check),
+            say(SCENE["card_title"], 966, 554, 24, "Bold", 0),
+            say(SCENE["card_body"], 966, 586, 20, fill="ink_2", anchor=0),
+        ]
+    ).with_effects([vfx.Crop(864, 512, 1216, 662)])
+    amount = counter(
+        lambda t: "+" + motion.usd(SCENE["card_amount"] * motion.come(t)),
+        lambda t: 966 + 380 * (1 - motion.come(t)),
+        632,
+        34,
+        fill="green_dark",
+        anchor=0,
+    )
+    clips = [
+        whole.with_position(lambda t: (864 + 380 * (1 - motion.come(t)), 512 + motion.lift(t))),
+        amount,
+    ]
+    for clip in clips:
+        mask = clip.mask.with_duration(motion.SECONDS)
+        clip.mask = mask.transform(lambda picture, t: picture(t) * motion.come(t))
+    return clips
+
+
+def say(
+    words: str,
+    x: float,
+    y: float,
+    size: int,
+    weight: str = "Medium",
+    anchor: float = 0.5,
+    fill: str = "ink",
+) -> TextClip:
+    """Return a line of text with its baseline at y; `anchor` 0 starts, 0.5 centres, 1 ends at x."""
+    clip = text(words, size, weight, fill)
+    return clip.with_position((round(x - anchor * clip.w), round(y - 0.95 * size)))
+
+
+@cache
+def text(words: str, size: int, weight: str, fill: str) -> TextClip:
+    return TextClip(
+        font=str(motion.FONTS / f"Figtree-{weight}.ttf"),
+        text=words,
+        font_size=size,
+        # Some room below: the height that MoviePy finds leaves no place for a comma.
+        size=(None, round(1.3 * size)),
+        color=COLOURS[fill],
+        vertical_align="top",
+    )
+
+
+def counter(
+    words: Callable[[float], str],
+    x: float | Callable[[float], float],
+    y: float | Callable[[float], float],
+    size: int,
+    fill: str = "ink",
+    anchor: float = 0.5,
+) -> VideoClip:
+    """Return a text that changes: one TextClip for each value that is really shown."""
+
+    def shown(t: float) -> TextClip:
+        return text(words(t), size, "Bold", fill)
+
+    def place(t: float) -> tuple[int, int]:
+        left = (x(t) if callable(x) else x) - anchor * shown(t).w
+        top = (y(t) if callable(y) else y) + motion.lift(t) - 0.95 * size
+        return round(left), round(top)
+
+    clip = VideoClip(lambda t: shown(t).get_frame(0), has_constant_size=False)
+    clip.mask = VideoClip(
+        lambda t: shown(t).mask.get_frame(0), is_mask=True, has_constant_size=False
+    )
+    return clip.with_position(place)
+
+
+def panel(x: int, y: int, w: int, h: int) -> ImageClip:
+    def draw(pen: ImageDraw.ImageDraw) -> None:
+        for top, fill in ((6, COLOURS["ink"] + "14"), (0, COLOURS["white"])):
+            corners = [value * LARGER for value in (0, top, w, h + top)]
+            pen.rounded_rectangle(corners, 20 * LARGER, fill)
+
+    return art((x, y, w, h + 6), draw)
+
+
+def art(box: tuple[int, int, int, int], draw: Callable[[ImageDraw.ImageDraw], None]) -> ImageClip:
+    """Return a picture drawn by Pillow, at its place."""
+    x, y, w, h = box
+    large = Image.new("RGBA", (w * LARGER, h * LARGER))
+    draw(ImageDraw.Draw(large))
+    return ImageClip(np.array(_reduced(large))).with_position((x, y))
+
+
+def _reduced(large: Image.Image) -> Image.Image:
+    """Scale down with colours weighed by their opacity, or edges would turn dark."""
+    return large.convert("RGBa").reduce(LARGER).convert("RGBA")
+
+
+def _ring(pen: ImageDraw.ImageDraw, fill: str) -> None:
+    pen.ellipse([0, 0, 208 * LARGER - 1, 208 * LARGER - 1], None, fill, 24 * LARGER)
+
+
+def _dot(pen: ImageDraw.ImageDraw) -> None:
+    for r, fill in ((11, COLOURS["orchid"]), (7, COLOURS["white"])):
+        pen.circle((12 * LARGER, 12 * LARGER), r * LARGER, fill)
+
+
+def _check(pen: ImageDraw.ImageDraw) -> None:
+    pen.circle((30 * LARGER, 30 * LARGER), 30 * LARGER, COLOURS["green_light"])
+    points = [(904.0, 585.0), (914.0, 595.0), (933.0, 573.0)]
+    _polyline(pen, points, (888, 554, 60, 60), 6, COLOURS["green_dark"])
+
+
+def _polyline(
+    pen: ImageDraw.ImageDraw,
+    points: list[tuple[float, float]],
+    box: tuple[int, int, int, int],
+    width: int,
+    stroke: str,
+) -> None:
+    spots = [((x - box[0]) * LARGER, (y - box[1]) * LARGER) for x, y in points]
+    pen.line(spots, stroke, width * LARGER)
+    for spot in spots:
+        pen.circle(spot, width * LARGER / 2, stroke)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])

@@ -1,0 +1,260 @@
+"""How fast films are made here: CPU by stage, against encoding the same frames alone.
+
+Machines are noisy, so figures are CPU seconds and ratios of runs that alternate.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from spritz_cli import planning
+from spritz_cli.bootstrap import open_production
+from spritz_cli.media import ffmpeg
+from spritz_cli.models import Film, Template
+from spritz_cli.scene import tokens
+from spritz_cli.scene.canvas import Canvas
+from spritz_cli.scene.document import parse
+from spritz_cli.scene.drawing import Scene, SceneLibrary, times
+from spritz_cli.settings import Settings
+from spritz_cli.storage.leases import Leases
+from spritz_cli.tiers.static import StaticTier
+
+STAGES = ("template", "parse", "draw", "hand-over", "encode", "check")
+
+#: Raw frames of a film are about 110 MB a second: kept in memory where there is room.
+FAST_FOLDER = Path("/dev/shm")  # noqa: S108 - a private folder is made inside
+
+GROWTH = (20, 200, 2_000, 20_000)
+
+
+@dataclass(frozen=True)
+class FilmFigures:
+    """One film: CPU seconds per second of film by stage, and what came of them.
+
+    `floor` is the CPU of ffmpeg alone on the same raw frames, `ratio` the total
+    over it, `frames_per_second` by the wall clock.
+    """
+
+    name: str
+    seconds: float
+    stages: dict[str, float]
+    floor: float
+    ratio: float
+    frames_per_second: float
+
+    @property
+    def total(self) -> float:
+        return sum(self.stages.values())
+
+
+@dataclass(frozen=True)
+class CommandFigures:
+    """A whole process, median of several: wall and CPU seconds."""
+
+    command: str
+    wall: float
+    cpu: float
+
+
+@dataclass(frozen=True)
+class GrowthFigures:
+    """Looking at `entries` published films: CPU seconds, and this process's peak memory in MB."""
+
+    entries: int
+    status: float
+    plan: float
+    peak_mb: float
+
+
+def measure_film(template: Template, library: SceneLibrary, runs: int) -> FilmFigures:
+    """Make a film `runs` times, encoding its raw frames alone in between; medians."""
+    scene = library.open(template)
+    with _work_folder(scene) as folder:
+        raw, video = folder / "frames.raw", folder / "film.mp4"
+        _write_raw(scene, raw)
+        made, floors = [], []
+        for _ in range(runs):
+            made.append(_make(scene, video))
+            floors.append(_children(lambda: _encode_file(raw, video)))
+    stages = {name: statistics.median(run[name] for run in made) for name in STAGES}
+    wall = statistics.median(run["wall"] for run in made)
+    floor = statistics.median(floors)
+    per_second = {name: cpu / scene.duration for name, cpu in stages.items()}
+    return FilmFigures(
+        template.name,
+        scene.duration,
+        per_second,
+        floor / scene.duration,
+        sum(stages.values()) / floor,
+        scene.duration * tokens.FPS / wall,
+    )
+
+
+def measure_command(arguments: Sequence[str], settings: Settings, runs: int) -> CommandFigures:
+    """Run vidgen as a user does, after one run that warms the caches up."""
+    command = [sys.executable, "-m", "spritz_cli", *arguments]
+    environment = os.environ | settings.environment()
+    figures = [_process(command, environment) for _ in range(runs + 1)][1:]
+    return CommandFigures(
+        "vidgen " + " ".join(arguments),
+        statistics.median(wall for wall, _ in figures),
+        statistics.median(cpu for _, cpu in figures),
+    )
+
+
+def measure_growth(template: Template, library: SceneLibrary) -> Iterator[GrowthFigures]:
+    """Look at ever more published films, in a store and a server of their own."""
+    tier = StaticTier(library)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        settings = Settings(folder, library.folder, folder / "videos", folder / "state")
+        with open_production(settings) as production:
+            templates: list[Template] = []
+            for entries in GROWTH:
+                for index in range(len(templates), entries):
+                    templates.append(
+                        replace(template, persona=f"p{index % 100}", topic=f"t{index}")
+                    )
+                    _publish(templates[-1], tier, folder, production)
+                status = _own(lambda: production.manifest.peek_many(templates))
+                plan = _own(lambda: _plan(templates, production, tier))
+                yield GrowthFigures(entries, status, plan, peak_mb())
+
+
+def peak_mb(children: bool = False) -> float:
+    """Return the largest memory that this process (or any child of it) ever held, in MB."""
+    who = resource.RUSAGE_CHILDREN if children else resource.RUSAGE_SELF
+    return resource.getrusage(who).ru_maxrss / 1000
+
+
+def document(value: Any) -> dict[str, Any]:
+    """Return figures as plain JSON values."""
+    figures = asdict(value)
+    if isinstance(value, FilmFigures):
+        figures["total"] = value.total
+    return figures
+
+
+def _make(scene: Scene, video: Path) -> dict[str, float]:
+    """Make a film as the static tier does, with a watch on every stage."""
+    spent = dict.fromkeys(STAGES, 0.0)
+    began, encoded = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    own = _own(
+        lambda: ffmpeg.encode(
+            _timed_frames(scene, spent),
+            video,
+            width=tokens.WIDTH,
+            height=tokens.HEIGHT,
+            fps=tokens.FPS,
+        )
+    )
+    spent["hand-over"] = own - spent["template"] - spent["parse"] - spent["draw"]
+    spent["encode"] = _cpu(resource.getrusage(resource.RUSAGE_CHILDREN)) - _cpu(encoded)
+    spent["check"] = _children(lambda: ffmpeg.probe(video))
+    return spent | {"wall": time.monotonic() - began}
+
+
+def _timed_frames(scene: Scene, spent: dict[str, float]) -> Iterator[bytearray]:
+    canvas = Canvas(tokens.WIDTH, tokens.HEIGHT)
+    shown = None
+    for t in times(scene.duration):
+        began = time.process_time()
+        svg = scene.svg(t)
+        rendered = time.process_time()
+        spent["template"] += rendered - began
+        if svg != shown:
+            items = parse(svg)
+            parsed = time.process_time()
+            canvas.show(items)
+            spent["parse"] += parsed - rendered
+            spent["draw"] += time.process_time() - parsed
+            shown = svg
+        yield canvas.pixels
+
+
+def _write_raw(scene: Scene, raw: Path) -> None:
+    with raw.open("wb") as file:
+        for frame in _timed_frames(scene, dict.fromkeys(STAGES, 0.0)):
+            file.write(frame)
+
+
+def _encode_file(raw: Path, video: Path) -> None:
+    ffmpeg.encode_file(raw, video, width=tokens.WIDTH, height=tokens.HEIGHT, fps=tokens.FPS)
+
+
+@contextmanager
+def _work_folder(scene: Scene) -> Iterator[Path]:
+    needed = round(scene.duration * tokens.FPS) * tokens.WIDTH * tokens.HEIGHT * 4
+    with tempfile.TemporaryDirectory(dir=_roomy(needed)) as name:
+        yield Path(name)
+
+
+def _roomy(needed: int) -> Path | None:
+    if not os.access(FAST_FOLDER, os.W_OK):
+        return None
+    room = os.statvfs(FAST_FOLDER)
+    return FAST_FOLDER if room.f_bavail * room.f_frsize > 2 * needed else None
+
+
+def _plan(templates: Sequence[Template], production: Any, tier: StaticTier) -> planning.Plan:
+    return planning.plan(
+        templates, store=production.store, manifest=production.manifest, tiers=(tier,)
+    )
+
+
+def _publish(template: Template, tier: StaticTier, folder: Path, production: Any) -> None:
+    scratch = folder / "scratch"
+    scratch.mkdir(exist_ok=True)
+    video, poster, captions = (scratch / f"film.{kind}" for kind in ("mp4", "webp", "vtt"))
+    for path in (video, poster, captions):
+        path.write_text(template.name, "utf-8")
+    inputs = tier.inputs(template)
+    seconds = float(template.duration_seconds)
+    published = production.store.publish(
+        Film(video, poster, captions, seconds, tokens.WIDTH, tokens.HEIGHT),
+        template,
+        tier="static",
+        fingerprint=planning.fingerprint(template, (tier,)),
+        inputs=inputs,
+        created_at="2026-01-01T00:00:00.000+00:00",
+    )
+    leases: Leases = production.leases
+    lease = leases.acquire(template.key)
+    if lease is not None:
+        with lease:
+            production.manifest.publish(published, lease)
+
+
+def _process(command: Sequence[str], environment: dict[str, str]) -> tuple[float, float]:
+    began = time.monotonic()
+    cpu = _children(
+        lambda: subprocess.run(command, env=environment, capture_output=True, check=False)
+    )
+    return time.monotonic() - began, cpu
+
+
+def _own(work: Callable[[], Any]) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def _children(work: Callable[[], Any]) -> float:
+    began = _cpu(resource.getrusage(resource.RUSAGE_CHILDREN))
+    work()
+    return _cpu(resource.getrusage(resource.RUSAGE_CHILDREN)) - began
+
+
+def _cpu(usage: resource.struct_rusage) -> float:
+    return usage.ru_utime + usage.ru_stime
