@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from spritz_cli.errors import RenderError
 from spritz_cli.media import poster
-from spritz_cli.models import Template
+from spritz_cli.models import Template, TextCard
 from spritz_cli.scene import tokens
 from spritz_cli.scene.canvas import Canvas
 from spritz_cli.scene.document import parse
@@ -15,6 +17,9 @@ from spritz_cli.scene.drawing import Scene, SceneLibrary
 
 SHEET_COLUMNS = 4
 SHEET_SCALE = 0.5
+
+#: Draws every macro of the kit, and belongs to no film.
+KIT_SAMPLES = "kit/samples.svg.j2"
 
 
 def frame_png(template: Template, library: SceneLibrary, t: float, path: Path) -> None:
@@ -31,6 +36,37 @@ def contact_sheet(
     seconds = [*(index * every for index in range(count)), scene.duration - 1 / tokens.FPS]
     pictures = [_labelled(_picture(scene, t), t) for t in seconds]
     poster.save_png(poster.sheet(pictures, SHEET_COLUMNS), path)
+
+
+def kit_sheet(library: SceneLibrary, path: Path) -> None:
+    """Write a PNG with every macro of the kit at the beginning, middle and end of its progress."""
+    svg = library.open(_film_of(KIT_SAMPLES)).svg(0.0)
+    found = re.search(r'<svg [^>]*width="(\d+)" height="(\d+)"', svg)
+    if not found:
+        raise RenderError(f"{KIT_SAMPLES}: its svg has no width and height")
+    width, height = int(found[1]), int(found[2])
+    canvas = Canvas(width, height)
+    canvas.show(parse(svg))
+    poster.save_png(poster.picture(canvas.pixels, width, height), path)
+
+
+def _film_of(scene: str) -> Template:
+    """Return a template that says nothing and shows a scene."""
+    return Template(
+        persona="kit",
+        topic="samples",
+        title="",
+        prompt_template="",
+        visual_metaphor="",
+        duration_seconds=5,
+        style="",
+        fallback_static=scene,
+        accent="indigo",
+        takeaway="",
+        card=TextCard("", "", ""),
+        alt="",
+        captions=(),
+    )
 
 
 def _picture(scene: Scene, t: float) -> Image.Image:

@@ -1,0 +1,253 @@
+"""`vidgen gallery`: all films on one page, to look at, to send round, to compare."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spritz_cli.cli import console
+from spritz_cli.cli.options import Json, Persona, Topic, selection, settings_of
+from spritz_cli.cli.plan import planned
+from spritz_cli.cli.quick import QuickCommand
+from spritz_cli.cli.report import REASONS, TIER_WORDS
+from spritz_cli.cli.words import age, counted, size, span
+from spritz_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from spritz_cli.bootstrap import Production
+    from spritz_cli.gallery import Comparison, Exhibit, Fact, Page
+    from spritz_cli.lint.finding import Finding
+    from spritz_cli.models import Template, Video
+    from spritz_cli.planning import PlanItem
+
+#: Findings by the name of the film; None if nobody looked for any.
+Findings = Mapping[str, Sequence[str]] | None
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        cls=QuickCommand,
+        epilog="Exit codes: 0 written, 2 usage or invalid catalog, 3 infrastructure.",
+    )(gallery)
+
+
+def gallery(
+    context: typer.Context,
+    persona: Persona = None,
+    topic: Topic = None,
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("gallery.html"),
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="PAGE", help="An earlier such page: show what changed since."),
+    ] = None,
+    no_lint: Annotated[
+        bool, typer.Option("--no-lint", help="Do not check the films, which takes seconds each.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write one HTML page with every film in it; it needs no server and no network.
+
+    Example: vidgen gallery --out after.html --against before.html
+    """
+    from spritz_cli.bootstrap import open_production
+    from spritz_cli.gallery import compare, read_page, write_page
+
+    wanted = selection(persona, topic)
+    path = _html(out)
+    earlier = read_page(against).only(wanted.persona, wanted.topic) if against else None
+    with open_production(settings_of(context)) as production:
+        items = planned(production, wanted, force=False)
+        findings = None if no_lint else _findings(context, [item.template for item in items])
+        exhibits = [_exhibit(production, item, findings) for item in items]
+        comparison = compare(exhibits, earlier) if earlier else None
+        written = write_page(_page(exhibits, findings, comparison), path)
+    if as_json:
+        return console.document(_document(path, written, exhibits, comparison))
+    console.out(f"{path}: {_outcome(exhibits, comparison)}, {size(written)}.")
+
+
+def _html(path: Path) -> Path:
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", hint=f"Give --out a file: {path / 'gallery.html'}.")
+    return path
+
+
+def _findings(context: typer.Context, templates: Sequence[Template]) -> dict[str, list[str]]:
+    from spritz_cli.lint.run import findings_of_all
+
+    console.note(f"Checking {counted(len(templates), 'film')}; --no-lint skips this …")
+    today = datetime.now(UTC).date()
+    found = findings_of_all(templates, settings_of(context).scenes, today)
+    return {
+        template.name: [_line(finding) for finding in of_film]
+        for template, of_film in zip(templates, found, strict=True)
+    }
+
+
+def _line(finding: Finding) -> str:
+    when = "" if finding.second is None else f"{finding.second:.1f} s"
+    # A place in the catalog says it all; what is drawn is found by its second and its look.
+    where = finding.where or ", ".join(filter(None, (when, finding.element)))
+    soon = "soon: " if finding.level == "soon" else ""
+    return f"{soon}{where}: {finding.message}. {finding.mend}"
+
+
+def _exhibit(production: Production, item: PlanItem, findings: Findings) -> Exhibit:
+    from spritz_cli.gallery import Exhibit, FilmFiles
+
+    store, video = production.store, item.video
+    there = bool(video and video.url and store.intact(video))
+    of_film = None if findings is None else findings[item.template.name]
+    return Exhibit(
+        template=item.template,
+        state=_state(video, there=there),
+        video=video,
+        media=FilmFiles(store.path(video)) if video and there else None,
+        facts=[*_facts(item, there=there), *_lint_fact(of_film)],
+        findings=of_film,
+        inputs=(store.sidecar(video) or {}).get("inputs") if video and there else None,
+    )
+
+
+def _state(video: Video | None, *, there: bool) -> str:
+    if video is None:
+        return "not made yet"
+    return "files missing" if video.status == "ready" and not there else video.status
+
+
+def _facts(item: PlanItem, *, there: bool) -> Iterator[Fact]:
+    from spritz_cli.gallery import Fact
+
+    video = item.video
+    if video and there:
+        yield Fact("Tier", _tier(video))
+        yield from _why(video)
+        yield Fact("Length", span(video.duration_seconds or 0.0))
+        yield Fact("Size", size(video.bytes))
+        yield Fact("Made", f"{_moment(video.created_at)}, {age(video.created_at)} ago")
+        yield Fact("Cost", f"${float(video.cost_usd or 0):.2f}")
+        yield Fact("Fingerprint", (video.fingerprint or "")[:12], video.fingerprint or "")
+    elif video:
+        yield from _why(video)
+    yield Fact("Next run", ": ".join([_intention(item), *item.differences[:1]]))
+
+
+def _why(video: Video) -> Iterator[Fact]:
+    from spritz_cli.gallery import Fact
+
+    if video.fallback_reason:
+        yield Fact("Reason", REASONS.get(video.fallback_reason, video.fallback_reason))
+    if video.error:
+        yield Fact("Error", video.error)
+
+
+def _tier(video: Video) -> str:
+    tier = video.fallback_used
+    return f"{tier}, {TIER_WORDS[tier][0]}" if tier else "unknown"
+
+
+def _intention(item: PlanItem) -> str:
+    if item.action == "keep":
+        return "nothing to do"
+    return f"{item.action}s it, {item.reason}" if item.reason != "new" else "makes it"
+
+
+def _lint_fact(findings: Sequence[str] | None) -> Iterator[Fact]:
+    from spritz_cli.gallery import Fact
+
+    if findings is not None:
+        yield Fact("Lint", counted(len(findings), "finding") if findings else "nothing found")
+
+
+def _page(exhibits: Sequence[Exhibit], findings: Findings, comparison: Comparison | None) -> Page:
+    from spritz_cli.gallery import Page
+
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    personas = len({exhibit.persona for exhibit in exhibits})
+    title = f"{counted(len(exhibits), 'film')} for {counted(personas, 'persona')}"
+    return Page(
+        title=title,
+        made_at=now,
+        made=_moment(now),
+        version=_version(),
+        exhibits=exhibits,
+        summary=[*_summary(exhibits, findings), *_since(comparison)],
+        comparison=comparison,
+    )
+
+
+def _summary(exhibits: Sequence[Exhibit], findings: Findings) -> Iterator[Fact]:
+    from spritz_cli.gallery import Fact
+
+    shown = [exhibit.video for exhibit in exhibits if exhibit.video and exhibit.media]
+    tiers = Counter(video.fallback_used or "unknown" for video in shown)
+    yield Fact("Ready", f"{len(shown)} of {len(exhibits)}")
+    if shown:
+        yield Fact("Tiers", ", ".join(f"{count} {tier}" for tier, count in tiers.items()))
+        yield Fact("Length", span(sum(video.duration_seconds or 0.0 for video in shown)))
+        yield Fact("Size", size(sum(video.bytes or 0 for video in shown)))
+        yield Fact("Cost", f"${sum(float(video.cost_usd or 0) for video in shown):.2f}")
+    if findings is not None:
+        count = sum(len(findings[exhibit.name]) for exhibit in exhibits)
+        yield Fact("Lint", counted(count, "finding") if count else "nothing found")
+
+
+def _since(comparison: Comparison | None) -> Iterator[Fact]:
+    from spritz_cli.gallery import Fact
+
+    if comparison:
+        yield Fact(f"Since {_moment(comparison.since)}", _changes(comparison))
+
+
+def _changes(comparison: Comparison) -> str:
+    counts = {
+        name: len(getattr(comparison, name)) for name in ("changed", "new", "removed", "unchanged")
+    }
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+
+
+def _moment(moment: str | None) -> str:
+    """Write an ISO 8601 moment as people do: 23 Nov 2026, 10:35 UTC."""
+    if not moment:
+        return "at an unknown time"
+    when = datetime.fromisoformat(moment).astimezone(UTC)
+    return f"{when.day} {when:%b %Y, %H:%M} UTC"
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("vidgen")
+    except PackageNotFoundError:
+        return "from a checkout"
+
+
+def _outcome(exhibits: Sequence[Exhibit], comparison: Comparison | None) -> str:
+    ready = sum(exhibit.media is not None for exhibit in exhibits)
+    shown = f"{ready} of {counted(len(exhibits), 'film')} ready"
+    return f"{shown}; {_changes(comparison)}" if comparison else shown
+
+
+def _document(
+    path: Path, written: int, exhibits: Sequence[Exhibit], comparison: Comparison | None
+) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "path": str(path.absolute()),
+        "bytes": written,
+        "films": [{"name": exhibit.name, "state": exhibit.state} for exhibit in exhibits],
+    }
+    if comparison:
+        document["comparison"] = {
+            "since": comparison.since,
+            "changed": [change.exhibit.name for change in comparison.changed],
+            "new": [exhibit.name for exhibit in comparison.new],
+            "removed": list(comparison.removed),
+            "unchanged": [exhibit.name for exhibit in comparison.unchanged],
+        }
+    return document
