@@ -82,6 +82,8 @@ class Production:
         self.close()
 
 
-def open_production(settings: Settings, *, patient: bool = False) -> Production:
-    """Connect to Redis and return the rest unbuilt; `patient` clients outlive a server restart."""
-    return Production(settings, open_redis(settings, patient=patient))
+def open_production(
+    settings: Settings, *, patient: bool = False, hurried: bool = False
+) -> Production:
+    """Connect to Redis (`patient`, `hurried`: see open_redis) and return the rest unbuilt."""
+    return Production(settings, open_redis(settings, patient=patient, hurried=hurried))

@@ -5,10 +5,12 @@ This module is the home of YAML. What a catalog must contain stands in `catalog_
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
+import stat
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -114,6 +116,7 @@ def _scenes_for(catalog: Path) -> Path:
 
 def _read(path: Path) -> bytes:
     try:
+        _require_regular_file(path)
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as exc:
@@ -126,6 +129,13 @@ def _read(path: Path) -> bytes:
         hint = "A catalog of 20 templates takes about 50 kB: is this the right file?"
         raise _catalog_error([Problem(_shown(path), 1, message, hint)])
     return content
+
+
+def _require_regular_file(path: Path) -> None:
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        # A pipe without a writer would keep us waiting for ever, a device could be endless.
+        raise OSError(errno.EINVAL, "it is not a regular file")
 
 
 def _shown(path: Path) -> str:

@@ -66,8 +66,8 @@ class CatalogError(UsageError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         count = len(self.problems)
-        noun = "problem" if count == 1 else "problems"
-        super().__init__(f"{self.problems[0].file}: {count} {noun} in the catalog")
+        noun = "problem in the catalog" if count == 1 else "problems in the catalog, the first"
+        super().__init__(f"{count} {noun}: {self.problems[0]}")
 
 
 class InfrastructureError(VidgenError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -40,7 +41,7 @@ def _walk(path: str, old: Any, new: Any) -> Iterator[str]:
         for index, pair in enumerate(zip(old, new, strict=True)):
             yield from _walk(f"{path}[{index}]", *pair)
     else:
-        yield f"{path}: {_show(old)} → {_show(new)}"
+        yield f"{path}: {_change(old, new)}"
 
 
 def _join(path: str, name: str) -> str:
@@ -56,8 +57,29 @@ _ABSENT = _Absent()
 _LONGEST = 60
 
 
-def _show(value: Any) -> str:
-    if value is _ABSENT:
-        return repr(value)
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+def _change(old: Any, new: Any) -> str:
+    if _is_digest(old) and _is_digest(new):
+        return "changed"
+    texts = _text(old), _text(new)
+    start = max(0, _first_difference(*texts) - _LONGEST // 2)
+    return " → ".join(_cut(text, start) for text in texts)
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
+def _text(value: Any) -> str:
+    return repr(value) if value is _ABSENT else json.dumps(value, ensure_ascii=False)
+
+
+def _first_difference(old: str, new: str) -> int:
+    pairs = enumerate(zip(old, new, strict=False))
+    return next((index for index, (a, b) in pairs if a != b), min(len(old), len(new)))
+
+
+def _cut(text: str, start: int) -> str:
+    """Return a long text from `start`, or from where it still fills the space."""
+    start = max(0, min(start, len(text) - _LONGEST))
+    end = start + _LONGEST
+    return f"{'…' if start else ''}{text[start:end]}{'…' if end < len(text) else ''}"

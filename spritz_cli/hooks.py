@@ -29,11 +29,11 @@ def enqueue_video_generation(persona: str, topic: str) -> str:
     """Have a film made unless it is there: the job's id, "cached" or "skipped".
 
     Raises UnknownTemplate (a ValueError) for what the catalog does not have and
-    RedisUnavailable without a shared server.
+    RedisUnavailable without a shared server, within seconds also if it hangs.
     """
     if persona == GENERAL:
         return "skipped"
-    with open_production(_shared_settings()) as production:
+    with open_production(_shared_settings(), hurried=True) as production:
         return _enqueue(production, production.catalog.get(persona, topic))
 
 
@@ -65,7 +65,7 @@ def run_cleanup(dry_run: bool = False) -> dict[str, Any]:
     from spritz_cli import lifecycle
 
     settings = load_settings()
-    with open_production(settings) as production:
+    with open_production(settings, hurried=True) as production:
         return lifecycle.cleanup(
             production.store,
             production.manifest,
@@ -81,7 +81,7 @@ def _enqueue_top(user_id: object, recommendations: Iterable[Any], results: list[
         wanted = list(islice(_films(recommendations), TOP))
         if not wanted:
             return
-        with open_production(_shared_settings()) as production:
+        with open_production(_shared_settings(), hurried=True) as production:
             for persona, topic in wanted:
                 results.extend(_enqueue_one(production, user_id, persona, topic))
     except VidgenError as exc:
@@ -120,9 +120,10 @@ def _enqueue(production: Production, template: Template) -> str:
     item = pipeline.plan(
         [template], store=production.store, manifest=production.manifest, tiers=production.tiers
     ).items[0]
-    if item.action == "keep":
+    # Under which addresses films are published is for those to say who make them.
+    if item.action == "keep" or item.reason == pipeline.URL_PREFIX_CHANGED:
         return "cached"
-    queue = JobQueue(production.redis.url, production.settings.queue)
+    queue = JobQueue(production.redis.url, production.settings.queue, hurried=True)
     try:
         fingerprint = pipeline.fingerprint(template, production.tiers)
         return queue.enqueue(template, fingerprint, cool_down=True)[0]

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 
 from spritz_cli.bootstrap import open_production
-from spritz_cli.errors import InfrastructureError, RedisUnavailable, VidgenError
+from spritz_cli.errors import InfrastructureError, VidgenError
 from spritz_cli.models import Outcome, Template
 from spritz_cli.orphans import die_with_parent
 from spritz_cli.pipeline import PlanItem
@@ -33,6 +33,7 @@ from spritz_cli.runs import (
     longest_first,
     settle_without_rendering,
     uninterrupted,
+    withdraw_unfinished,
 )
 from spritz_cli.settings import Settings
 
@@ -40,8 +41,9 @@ POLL_SECONDS = 0.2
 #: A film that another run is at is looked at again after this time.
 BUSY_SECONDS = 0.5
 STOP_SECONDS = 5.0
+MAX_ATTEMPTS = 3
 #: Processes that were killed and are replaced before the run gives the rest up.
-MAX_DEATHS = 5
+MAX_DEATHS = 3 * MAX_ATTEMPTS
 
 _spawn = get_context("spawn")
 
@@ -97,7 +99,7 @@ class _Crew:
         self._members: list[_Member] = []
         self._left: deque[tuple[float, Template]] = deque()
         self._outcomes: dict[str, Outcome] = {}
-        self._deaths = 0
+        self._deaths: Counter[str] = Counter()
 
     def __enter__(self) -> _Crew:
         return self
@@ -159,19 +161,30 @@ class _Crew:
     def _died(self, member: _Member) -> None:
         member.process.join(STOP_SECONDS)
         self._members.remove(member)
-        self._deaths += 1
+        self._deaths[member.film.name if member.film else ""] += 1
         cause = _cause(member.process.exitcode)
-        if self._deaths >= MAX_DEATHS:
+        if self._deaths.total() >= MAX_DEATHS:
             raise InfrastructureError(
-                f"{self._deaths} render processes ended early: {cause}",
+                f"{self._deaths.total()} render processes ended early: {cause}",
                 hint="Try fewer at a time: --workers 1.",
             )
         if member.film is not None:
-            self._production.leases.release_dead([member.film.key])
-            video = self._production.manifest.peek(member.film.persona, member.film.topic)
-            error = f"its process ended early: {cause}"
-            persona, topic = member.film.persona, member.film.topic
-            self._finish(member.film, Outcome(persona, topic, "failed", video, error=error))
+            self._try_again(member.film, cause)
+
+    def _try_again(self, template: Template, cause: str) -> None:
+        """Put the film of a dead process back, last: fewer are at work then."""
+        self._production.leases.release_dead([template.key])
+        if self._deaths[template.name] < MAX_ATTEMPTS:
+            self._left.append((0.0, template))
+        else:
+            self._give_up(template, f"its process ended early {MAX_ATTEMPTS} times: {cause}")
+
+    def _give_up(self, template: Template, error: str) -> None:
+        manifest = self._production.manifest
+        manifest.withdraw_abandoned([template.key], self._production.leases)
+        video = manifest.peek(template.persona, template.topic)
+        failed = Outcome(template.persona, template.topic, "failed", video, error=error)
+        self._finish(template, failed)
 
     def _finish(self, template: Template, outcome: Outcome) -> None:
         self._outcomes[template.name] = outcome
@@ -188,12 +201,12 @@ class _Crew:
         deadline = time.monotonic() + STOP_SECONDS
         for member in self._members:
             _end(member.process, deadline)
-        films = [member.film for member in self._members if member.film]
-        with suppress(RedisUnavailable):
-            keys = [film.key for film in films]
-            self._production.leases.release_dead(keys)
-            self._production.manifest.withdraw_abandoned(keys, self._production.leases)
+        films = [*(member.film for member in self._members if member.film), *self._retried()]
+        withdraw_unfinished(self._production, [film.key for film in films])
         self._production.store.sweep()
+
+    def _retried(self) -> list[Template]:
+        return [film for _, film in self._left if self._deaths[film.name]]
 
 
 def _start(production: Production) -> _Member:
@@ -238,7 +251,7 @@ def _work(settings: Settings, pipe: Connection, parent: int) -> None:
     signal.signal(signal.SIGTERM, _leave)
     die_with_parent(parent, signal.SIGTERM)
     try:
-        with open_production(settings) as production:
+        with open_production(settings, patient=True) as production:
             while True:
                 pipe.send(_answer(production, *pipe.recv()))
     except (EOFError, BrokenPipeError, ConnectionResetError):

@@ -61,9 +61,9 @@ class JobState:
 class JobQueue:
     """The RQ queue that films wait in."""
 
-    def __init__(self, redis_url: str, name: str) -> None:
+    def __init__(self, redis_url: str, name: str, *, hurried: bool = False) -> None:
         # RQ decodes by itself; its job data are bytes.
-        connection = connect(redis_url, decode_responses=False)
+        connection = connect(redis_url, hurried=hurried, decode_responses=False)
         self._queue = Queue(name, connection=connection, serializer="json")
 
     def enqueue(

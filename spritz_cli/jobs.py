@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from spritz_cli import errors, pipeline
 from spritz_cli.errors import InfrastructureError, RedisUnavailable, UsageError
@@ -28,12 +29,15 @@ from spritz_cli.runs import (
     longest_first,
     settle_without_rendering,
     uninterrupted,
+    withdraw_unfinished,
 )
 from spritz_cli.storage.leases import LeaseInfo
 
 POLL_SECONDS = 0.2
 LOOK_FOR_WORKERS_SECONDS = 1.0
 MAX_ATTEMPTS = 3
+
+T = TypeVar("T")
 
 
 def enqueue(
@@ -125,22 +129,24 @@ class _Run:
         return self._outcomes
 
     def _enqueue(self, template: Template) -> None:
-        digest = _fingerprint(self._production, template)
-        job_id, ours = self._queue.enqueue(template, digest, force=self._force)
-        self._awaited[template.name] = _Awaited(template, job_id, ours)
+        self._awaited[template.name] = _Awaited(template, *self._queued(template))
         self._progress.queued(template)
+
+    def _queued(self, template: Template) -> tuple[str, bool]:
+        digest = _fingerprint(self._production, template)
+        return self._outlast(lambda: self._queue.enqueue(template, digest, force=self._force))
 
     def _look(self) -> None:
         films = list(self._awaited.values())
         held = self._progress.poll()
-        states = self._queue.look([film.job_id for film in films])
+        states = self._outlast(lambda: self._queue.look([film.job_id for film in films]))
         self._look_for_workers(sum(1 for state in states if state and state.waiting))
         for film, state in zip(films, states, strict=True):
             self._follow(film, state, held.get(film.template.key))
 
     def _follow(self, film: _Awaited, state: JobState | None, holder: LeaseInfo | None) -> None:
         if state is not None and state.status == "finished":
-            self._finish(film, self._outcome(film.template, state))
+            self._finish(film, self._outcome(film, state))
         elif state is not None and state.status in ("failed", "stopped", "canceled"):
             self._finish(film, _failure(self._production, film.template, _told(state)))
         elif holder is not None or self._credible(state):
@@ -158,32 +164,33 @@ class _Run:
 
     def _try_again(self, film: _Awaited) -> None:
         """The job vanished, or its worker did: see whether it was done, else queue it anew."""
-        made = self._made_since(film.template)
+        made = self._made_since(film)
         if made is not None:
             self._finish(film, made)
         elif film.attempts >= MAX_ATTEMPTS:
             error = f"its worker vanished {film.attempts} times"
             self._finish(film, _failure(self._production, film.template, error))
         else:
-            self._queue.forget(film.job_id)
+            self._outlast(lambda: self._queue.forget(film.job_id))
             self._production.leases.release_dead([film.template.key])
-            digest = _fingerprint(self._production, film.template)
-            film.job_id, film.ours = self._queue.enqueue(film.template, digest, force=self._force)
+            film.job_id, film.ours = self._queued(film.template)
             film.attempts += 1
             film.doubtful_since = None
 
-    def _made_since(self, template: Template) -> Outcome | None:
+    def _made_since(self, film: _Awaited) -> Outcome | None:
+        template = film.template
         item = _plan(self._production, template)
         if item.action == "make" or item.video is None:
             return None
         made = self._made_in_this_run(item.video)
         if self._force and not made:
             return None
-        status: OutcomeStatus = "made" if made else "unchanged"
+        status = _status(made, ours=film.ours)
         return Outcome(template.persona, template.topic, status, item.video)
 
-    def _outcome(self, template: Template, state: JobState) -> Outcome:
+    def _outcome(self, film: _Awaited, state: JobState) -> Outcome:
         """Turn the job's result into an outcome; the machine's faults become errors here too."""
+        template = film.template
         result = state.result
         error = str(result.get("error") or "no reason given")
         kind = getattr(errors, str(result.get("error_kind")), None)
@@ -192,12 +199,13 @@ class _Run:
         video = _published(self._production, template)
         if result.get("status") != "success" or video is None:
             return _failure(self._production, template, error, state.seconds)
-        made = result.get("fallback_used") != "cache" or self._made_in_this_run(video)
-        status: OutcomeStatus = "made" if made else "unchanged"
+        found = result.get("fallback_used") == "cache"
+        made = not found or self._made_in_this_run(video)
+        # Found by the first attempt, it is another run's; by a later one, an earlier one's.
+        status = _status(made, ours=film.ours and (not found or film.attempts > 1))
         return Outcome(template.persona, template.topic, status, video, state.seconds)
 
     def _made_in_this_run(self, video: Video) -> bool:
-        """Whichever job made it: an earlier run may have left one that did."""
         return (video.created_at or "") >= self._began.isoformat(timespec="milliseconds")
 
     def _finish(self, film: _Awaited, outcome: Outcome) -> None:
@@ -211,9 +219,18 @@ class _Run:
         if now - self._looked_at < LOOK_FOR_WORKERS_SECONDS:
             return
         self._looked_at = now
-        self._live = self._queue.live_workers()
+        self._live = self._outlast(self._queue.live_workers)
         if waiting and (self._workers.running or not self._live):
             self._workers.start(min(self._size, max(waiting, len(self._awaited))))
+
+    def _outlast(self, ask: Callable[[], T]) -> T:
+        """Ask the queue again if a restart of the server was why it could not answer."""
+        try:
+            return ask()
+        except RedisUnavailable:
+            # Our own client is the patient one: this returns when the server is back.
+            self._production.leases.holder("")
+            return ask()
 
     def _close(self) -> None:
         left = [film for film in self._awaited.values() if film.ours]
@@ -223,9 +240,7 @@ class _Run:
         with suppress(RedisUnavailable):
             # What a stopped worker put back is ours to take back too.
             self._forget_waiting(left)
-            keys = [film.template.key for film in left]
-            self._production.leases.release_dead(keys)
-            self._production.manifest.withdraw_abandoned(keys, self._production.leases)
+        withdraw_unfinished(self._production, [film.template.key for film in left])
         self._production.store.sweep()
         self._queue.close()
 
@@ -240,6 +255,12 @@ class _Run:
 
 def _fingerprint(production: Production, template: Template) -> str:
     return pipeline.fingerprint(template, production.tiers)
+
+
+def _status(made: bool, *, ours: bool) -> OutcomeStatus:
+    if not made:
+        return "unchanged"
+    return "made" if ours else "joined"
 
 
 def _plan(production: Production, template: Template) -> PlanItem:

@@ -166,17 +166,20 @@ class Video:
         return cls(**known)
 
 
-OutcomeStatus = Literal["made", "unchanged", "busy", "failed"]
+OutcomeStatus = Literal["made", "renewed", "joined", "unchanged", "busy", "failed"]
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What became of one template in a run.
 
-    `made`: a new film was published. `unchanged`: the published film was
-    already current (its expiry was renewed). `busy`: another process holds
-    the lease. `failed`: no film could be made; the text card is what is left,
-    or the film that was live before stays live (`video` says which).
+    `made`: a new film was published. `renewed`: a film that was there was
+    published again, `reason` says why. `joined`: another run, or a job that
+    one had queued, made it meanwhile. `unchanged`: the published film was
+    already current.
+    `busy`: another process holds the lease. `failed`: no film could be made;
+    the text card is what is left, or the film that was live before stays live
+    (`video` says which).
     """
 
     persona: str
@@ -185,6 +188,7 @@ class Outcome:
     video: Video | None = None
     seconds: float = 0.0
     error: str | None = None
+    reason: str | None = None
 
     @property
     def name(self) -> str:

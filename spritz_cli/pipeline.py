@@ -15,6 +15,7 @@ from spritz_cli.media import ffmpeg
 from spritz_cli.models import Film, Outcome, OutcomeStatus, Template, Video
 from spritz_cli.planning import (
     FOUND_ON_DISK as FOUND_ON_DISK,
+    URL_PREFIX_CHANGED as URL_PREFIX_CHANGED,
     Action as Action,
     Judge,
     Plan as Plan,
@@ -152,7 +153,7 @@ class _Maker:
     def settle_without_lease(self) -> _Result | None:
         """Finish if the published film is current; only renewing it needs no lease."""
         item = self.judge.judge_now()
-        if item.action == "make" or item.video is None or item.reason == FOUND_ON_DISK:
+        if item.action == "make" or item.video is None or self._is_to_republish(item):
             return None
         if item.action == "renew":
             if not self.manifest.renew(item.video):
@@ -167,14 +168,21 @@ class _Maker:
             return self._make(lease)
         return self.settle_without_lease() or self._restore(lease) or self._make(lease)
 
+    def _is_to_republish(self, item: PlanItem) -> bool:
+        """Whether the manifest lacks the film, or sends its readers to other addresses."""
+        video = item.video
+        moved = video is not None and video != self.store.addressed(video)
+        return moved or item.reason == FOUND_ON_DISK
+
     def _restore(self, lease: Lease) -> _Result | None:
-        """Publish the current film that is on disk, if there is one."""
+        """Publish the current film that is on disk, if there is one and it is undamaged."""
         item = self.judge.judge_now()
-        if item.reason != FOUND_ON_DISK or item.video is None:
+        if item.action != "renew" or item.video is None or not self.store.verify(item.video):
             return None
-        self.store.freshen(item.video)
-        self.manifest.publish(item.video, lease)
-        return "unchanged", item.video, None
+        video = self.store.addressed(item.video)
+        self.store.freshen(video)
+        self.manifest.publish(video, lease)
+        return "unchanged", video, None
 
     def _make(self, lease: Lease) -> _Result:
         lease.report(0.0, "starting")
@@ -184,9 +192,10 @@ class _Maker:
                 return self._publish(self._film(scratch, lease), lease)
         except _NothingMade as exc:
             return self._give_up(exc.missed, lease)
-        except InfrastructureError as exc:
+        except InfrastructureError:
             with suppress(InfrastructureError, LeaseLost):
-                self.manifest.mark_failed(self.template, lease, exc.message, "infrastructure")
+                # Nothing is wrong with the film: it is as good as not begun.
+                self.manifest.withdraw_processing(self.template, lease)
             raise
 
     def _film(self, scratch: Path, lease: Lease) -> _Made:

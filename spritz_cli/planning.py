@@ -19,6 +19,7 @@ Action = Literal["make", "renew", "keep"]
 RENEWAL_SHARE = 0.25
 
 FOUND_ON_DISK = "found on disk"
+URL_PREFIX_CHANGED = "url prefix changed"
 
 
 class SourcedTier(FilmTier, Protocol):
@@ -100,6 +101,8 @@ class Judge:
             return self._item("make", "files missing", video)
         if (seconds_left or 0.0) < RENEWAL_SHARE * self.manifest.ttl_seconds:
             return self._item("renew", "expires soon", video)
+        if video != self.store.addressed(video):
+            return self._item("renew", URL_PREFIX_CHANGED, video)
         return self._item("keep", "up to date", video)
 
     def judge_now(self) -> PlanItem:
@@ -129,7 +132,8 @@ class Judge:
         sidecar = self.store.latest_sidecar(self.template)
         if sidecar is None:
             return None
-        video = Video.from_fields(sidecar)
+        # The sidecar keeps the addresses of the day on which it was written.
+        video = self.store.addressed(Video.from_fields(sidecar))
         return video if self._current(video) and self.store.intact(video) else None
 
     def _current(self, video: Video) -> bool:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from spritz_cli import pipeline
+from spritz_cli.errors import RedisUnavailable
 from spritz_cli.models import Outcome, Template
 from spritz_cli.pipeline import PlanItem, SourcedTier
 from spritz_cli.settings import Settings
-from spritz_cli.storage.embedded import OpenRedis
+from spritz_cli.storage.embedded import OpenRedis, connect
 from spritz_cli.storage.leases import LeaseInfo, Leases
 from spritz_cli.storage.manifest import VideoManifest
 from spritz_cli.storage.videos import VideoStore
@@ -117,6 +118,22 @@ def generate(production: Production, template: Template, *, force: bool = False)
     )
 
 
+def withdraw_unfinished(production: Production, keys: Sequence[str]) -> None:
+    """Free the leases of the dead and remove what says "processing" for nobody."""
+    # Whoever tidies up does not wait for a server to come back, as the run itself does.
+    with suppress(RedisUnavailable), _impatient(production) as (manifest, leases):
+        leases.release_dead(keys)
+        manifest.withdraw_abandoned(keys, leases)
+
+
+def published(production: Production, templates: Sequence[Template]) -> int | None:
+    """Count the templates that have a film; None if Redis cannot tell at once."""
+    with suppress(RedisUnavailable), _impatient(production) as (manifest, _):
+        videos = manifest.peek_many(templates)
+        return sum(1 for video in videos if video and video.status == "ready")
+    return None
+
+
 @contextmanager
 def uninterrupted() -> Iterator[None]:
     """Let nobody interrupt the tidying up; it is short."""
@@ -140,10 +157,20 @@ def _settle(production: Production, item: PlanItem) -> Outcome:
     template = item.template
     if item.action == "keep":
         return Outcome(template.persona, template.topic, "unchanged", item.video)
-    return pipeline.generate_when_free(
+    outcome = pipeline.generate_when_free(
         template,
         store=production.store,
         manifest=production.manifest,
         leases=production.leases,
         tiers=production.tiers,
     )
+    if outcome.status != "unchanged":
+        return outcome
+    return replace(outcome, status="renewed", reason=item.reason)
+
+
+@contextmanager
+def _impatient(production: Production) -> Iterator[tuple[VideoManifest, Leases]]:
+    prefix = production.settings.key_prefix
+    with closing(connect(production.redis.url)) as client:
+        yield VideoManifest(client, prefix), Leases(client, prefix)

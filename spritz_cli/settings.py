@@ -13,6 +13,9 @@ from spritz_cli.errors import UsageError
 
 PACKAGE = Path(__file__).parent
 
+MAX_TTL_DAYS = 3_650
+MAX_QUOTA_GB = 1_000_000
+
 #: Field of Settings -> environment variable. `[tool.vidgen]` uses the field names.
 VARIABLES = {
     "redis_url": "REDIS_URL",
@@ -119,14 +122,18 @@ def _parse(name: str, value: Any) -> Any:
     return parser(VARIABLES[name], value) if parser else str(value)
 
 
-def _positive(variable: str, value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = -1.0
-    if not 0 < number < float("inf"):
-        raise UsageError(f"{variable} must be a number above 0, got {value!r}")
-    return number
+def _at_most(limit: int) -> Callable[[str, Any], float]:
+    def parse(variable: str, value: Any) -> float:
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = -1.0
+        if not 0 < number <= limit:
+            bounds = f"a number above 0 and at most {limit:,}"
+            raise UsageError(f"{variable} must be {bounds}, got {value!r}")
+        return number
+
+    return parse
 
 
 def _level(variable: str, value: Any) -> str:
@@ -137,7 +144,7 @@ def _level(variable: str, value: Any) -> str:
 
 
 _PARSERS: dict[str, Callable[[str, Any], Any]] = {
-    "ttl_days": _positive,
-    "disk_quota_gb": _positive,
+    "ttl_days": _at_most(MAX_TTL_DAYS),
+    "disk_quota_gb": _at_most(MAX_QUOTA_GB),
     "log": _level,
 }

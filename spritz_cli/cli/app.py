@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from spritz_cli.cli import (
+    bench,
     cleanup,
     console,
     doctor,
@@ -96,7 +97,7 @@ def options(
     _log_to_stderr(invocation.settings.log)
 
 
-for module in (warm, plan, status, cleanup, lint, preview, gallery, doctor, worker):
+for module in (warm, plan, status, cleanup, lint, preview, gallery, doctor, worker, bench):
     module.register(app)
 
 

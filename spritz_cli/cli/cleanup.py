@@ -12,11 +12,13 @@ from spritz_cli.cli.console import Column
 from spritz_cli.cli.options import Json, settings_of
 from spritz_cli.cli.quick import QuickCommand
 from spritz_cli.cli.words import counted, parse_span, size
+from spritz_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from spritz_cli.lifecycle import CleanupPlan, Deletion
 
 GIGABYTE = 1024**3
+MOST_GIGABYTES = 1_000_000
 
 COLUMNS = (Column("FILE"), Column("SIZE", right=True), Column("REASON"))
 
@@ -34,7 +36,7 @@ def cleanup(
     ] = False,
     quota_gb: Annotated[
         float | None,
-        typer.Option(min=0, help="Keep at most this much; default VIDGEN_DISK_QUOTA_GB, else 5."),
+        typer.Option(help="Keep at most this much; default VIDGEN_DISK_QUOTA_GB, else 5."),
     ] = None,
     grace: Annotated[
         str, typer.Option(help="Never delete what is younger, e.g. 30m, 2h, 1d.")
@@ -49,6 +51,7 @@ def cleanup(
     from spritz_cli.lifecycle import apply_cleanup, plan_cleanup
 
     settings = settings_of(context)
+    quota = settings.disk_quota_gb if quota_gb is None else _required_quota(quota_gb)
     with open_production(settings) as production:
         store, manifest, leases = production.store, production.manifest, production.leases
         plan = plan_cleanup(
@@ -56,7 +59,7 @@ def cleanup(
             manifest,
             production.catalog,
             leases,
-            quota_bytes=int((settings.disk_quota_gb if quota_gb is None else quota_gb) * GIGABYTE),
+            quota_bytes=int(quota * GIGABYTE),
             grace_seconds=parse_span(grace),
         )
         done = plan.deletions if dry_run else apply_cleanup(plan, store, manifest, leases)
@@ -64,6 +67,16 @@ def cleanup(
         console.document(_document(plan, done, dry_run=dry_run))
     else:
         _show(plan, done, dry_run=dry_run)
+
+
+def _required_quota(given: float) -> float:
+    # This is false for "nan" too.
+    if 0 < given <= MOST_GIGABYTES:
+        return given
+    raise UsageError(
+        f"--quota-gb {given:g} is no amount of gigabytes to keep",
+        hint=f"Give a number above 0 and up to {MOST_GIGABYTES:,}.",
+    )
 
 
 def _show(plan: CleanupPlan, done: Sequence[Deletion], *, dry_run: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 JSON_SCHEMA = 1
 
 GAP = "  "
+
+#: Columns of words that are thinner than this are hard to read.
+THIN = 24
 
 
 class OutputClosed(Exception):
@@ -31,11 +35,16 @@ class Cell(NamedTuple):
 
 
 class Column(NamedTuple):
-    """`optional` columns are left out, the last first, where a terminal is too narrow."""
+    """What a terminal that is too narrow does without, or shows elsewhere.
+
+    `optional` columns are left out, the last first. `below` columns go on
+    lines of their own under the row, once folding would leave them too thin.
+    """
 
     title: str
     right: bool = False
     optional: bool = False
+    below: bool = False
 
 
 Row = Sequence["str | Cell"]
@@ -154,15 +163,24 @@ def _unwritable(exc: OSError) -> Exception:
 
 
 def _complaint(message: str, hint: str) -> None:
-    note(_painted("error:", "1;31") + f" {message}")
+    note(_painted("error:", "1;31") + f" {_escaped(message)}")
     if hint:
-        note(_painted("hint:", "1;36") + f" {hint}")
+        note(_painted("hint:", "1;36") + f" {_escaped(hint)}")
+
+
+def _escaped(text: str) -> str:
+    """Make control characters visible: a quoted argument must not steer the terminal."""
+    return "".join(
+        sign.encode("unicode_escape").decode() if unicodedata.category(sign)[0] == "C" else sign
+        for sign in text
+    )
 
 
 def _catalog_error(problem: CatalogError) -> None:
     for item in problem.problems:
         _complaint(str(item), item.hint)
-    note(f"{len(problem.problems)} problems in all; nothing was done.")
+    count = len(problem.problems)
+    note(f"{count} problem{'' if count == 1 else 's'} in all; nothing was done.")
 
 
 def _painted(text: str, code: str) -> str:
@@ -189,6 +207,8 @@ def _rich_table(columns: Sequence[Column], rows: list[list[Cell]]) -> None:
 
     console = rich_console(sys.stdout)
     kept = _fitting(columns, rows, console.width)
+    if _too_thin(columns, rows, kept, console.width):
+        return _stacked(columns, rows, console)
     grid = Table(box=None, pad_edge=False, padding=(0, len(GAP), 0, 0), header_style="bold")
     for index in kept:
         column = columns[index]
@@ -196,6 +216,36 @@ def _rich_table(columns: Sequence[Column], rows: list[list[Cell]]) -> None:
     for row in rows:
         grid.add_row(*(Text(row[index].text, style=row[index].style) for index in kept))
     console.print(grid)
+
+
+def _stacked(columns: Sequence[Column], rows: list[list[Cell]], console: Console) -> None:
+    """Write each row as a line of what fits, and the rest of it indented below."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    widths = _widths(columns, rows)
+    for row in rows:
+        line = Text()
+        for cell, column, width in zip(row, columns, widths, strict=True):
+            if not column.below:
+                line.append(cell.text.ljust(width) + GAP, style=cell.style)
+        console.print(line)
+        for cell, column in zip(row, columns, strict=True):
+            if column.below and cell.text:
+                text = Text(cell.text, style=cell.style, overflow="fold")
+                console.print(Padding(text, (0, 0, 0, len(GAP))))
+
+
+def _too_thin(
+    columns: Sequence[Column], rows: list[list[Cell]], kept: Sequence[int], room: int
+) -> bool:
+    below = [index for index in kept if columns[index].below]
+    if not below:
+        return False
+    widths = _widths(columns, rows)
+    beside = sum(widths[index] for index in kept if index not in below)
+    left = room - beside - len(GAP) * len(kept)
+    return sum(widths[index] for index in below) > left and left < THIN * len(below)
 
 
 def _fitting(columns: Sequence[Column], rows: list[list[Cell]], room: int) -> list[int]:

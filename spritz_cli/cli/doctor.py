@@ -24,7 +24,12 @@ from spritz_cli.settings import Settings
 
 State = Literal["ok", "warn", "FAIL"]
 
-COLUMNS = (Column("CHECK"), Column("STATE"), Column("FOUND"), Column("WHAT TO DO"))
+COLUMNS = (
+    Column("CHECK"),
+    Column("STATE"),
+    Column("FOUND", below=True),
+    Column("WHAT TO DO", below=True),
+)
 
 STYLES = {"ok": "green", "warn": "yellow", "FAIL": "bold red"}
 
@@ -135,10 +140,11 @@ def _font(_: Settings) -> Check:
 
 
 def _redis(settings: Settings) -> Check:
-    from spritz_cli.storage.embedded import open_redis, printable
+    from spritz_cli.storage.embedded import open_redis, printable, writable
     from spritz_cli.storage.redis_errors import redis_errors
 
     with open_redis(settings) as redis, redis_errors():
+        writable(redis.client)
         facts = redis.client.info()
         where = "embedded" if redis.embedded else printable(redis.url)
     server = facts.get("server_name", "redis")
@@ -183,8 +189,7 @@ def _catalog(settings: Settings) -> Check:
     try:
         catalog = load_catalog(settings.catalog, settings.scenes)
     except CatalogError as error:
-        first = error.problems[0]
-        return Check("catalog", "FAIL", f"{error.message}; first {first}", "Run: vidgen lint")
+        return Check("catalog", "FAIL", error.message, "Run: vidgen lint")
     return Check("catalog", "ok", f"{settings.catalog}, {counted(len(catalog.templates), 'film')}")
 
 

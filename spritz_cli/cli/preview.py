@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 def preview(
     context: typer.Context,
-    persona: Annotated[str, typer.Argument(metavar="PERSONA")],
+    persona: Annotated[str | None, typer.Argument(metavar="PERSONA")] = None,
     topic: Annotated[str | None, typer.Argument(metavar="TOPIC")] = None,
     at: Annotated[
         float | None, typer.Option(min=0, help="Second of the frame; default the last frame.")
@@ -32,18 +34,30 @@ def preview(
     sheet: Annotated[
         bool, typer.Option("--sheet", help="A contact sheet, one frame per second.")
     ] = False,
+    kit: Annotated[
+        bool, typer.Option("--kit", help="No film: every macro that scenes share.")
+    ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="The PNG to write; default ./TOPIC-SECOND.png.")
+        Path | None,
+        typer.Option(help="The PNG to write; default ./TOPIC-SECOND.png, or ./kit.png."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Draw one frame of a film, or a contact sheet, as PNG.
+    """Draw one frame of a film, a contact sheet, or the kit of all scenes, as PNG.
 
     Example: vidgen preview savings_builder goal_setting --at 6.5
     """
+    if kit:
+        return _show_kit(context, persona, at, out, sheet=sheet, as_json=as_json)
+    if persona is None:
+        raise UsageError("missing argument 'PERSONA'", hint="See vidgen preview --help.")
     wanted = selection(persona, topic)
     if sheet and at is not None:
         raise UsageError("--sheet and --at contradict each other", hint="Give one of them.")
+    if out and out.suffix.lower() not in ("", ".png"):
+        raise UsageError(
+            f"{out} would hold a PNG", hint=f"Give --out a name such as {out.stem}.png."
+        )
     template = _template(context, wanted.persona, wanted.topic)
     second = _second(template, at)
     path = out or Path(f"{template.topic}-{'sheet' if sheet else f'{second:g}'}.png")
@@ -51,6 +65,28 @@ def preview(
     if as_json:
         shown = {"name": template.name, "second": None if sheet else second}
         return console.document({**shown, "path": str(path.absolute())})
+    console.out(str(path))
+
+
+def _show_kit(
+    context: typer.Context,
+    persona: str | None,
+    at: float | None,
+    out: Path | None,
+    *,
+    sheet: bool,
+    as_json: bool,
+) -> None:
+    from spritz_cli.scene.drawing import SceneLibrary
+    from spritz_cli.scene.preview import kit_sheet
+
+    if persona or sheet or at is not None:
+        raise UsageError("--kit shows no film", hint="Give it no film, no --at and no --sheet.")
+    path = out or Path("kit.png")
+    with _writing(path):
+        kit_sheet(SceneLibrary(settings_of(context).scenes), path)
+    if as_json:
+        return console.document({"path": str(path.absolute())})
     console.out(str(path))
 
 
@@ -83,16 +119,18 @@ def _draw(context: typer.Context, template: Template, path: Path, second: float 
     from spritz_cli.scene.preview import contact_sheet, frame_png
 
     library = SceneLibrary(settings_of(context).scenes)
-    try:
+    with _writing(path):
         if second is None:
             contact_sheet(template, library, path)
         else:
             frame_png(template, library, second, path)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as exc:
-        raise _unwritable(path, exc) from exc
-
-
-def _unwritable(path: Path, exc: OSError) -> UsageError:
-    return UsageError(
-        f"{path} cannot be written: {exc.strerror or exc}", hint="Name another file with --out."
-    )
+        raise UsageError(
+            f"{path} cannot be written: {exc.strerror or exc}", hint="Name another file with --out."
+        ) from exc

@@ -16,6 +16,9 @@ from spritz_cli.models import Outcome
 if TYPE_CHECKING:
     from spritz_cli.runs import Event
 
+#: On fewer columns the bars give way to the names.
+NARROW = 60
+
 #: Below this share the time left would be a guess.
 ENOUGH_TO_TELL = 0.03
 
@@ -41,7 +44,6 @@ class Tally:
         self._films = films
         self._shares: dict[str, float] = {}
         self._done: set[str] = set()
-        self.published = 0
         self._started = time.monotonic()
 
     @property
@@ -64,7 +66,6 @@ class Tally:
     def finish(self, outcome: Outcome) -> None:
         self._shares[outcome.name] = 1.0
         self._done.add(outcome.name)
-        self.published += outcome.status in ("made", "unchanged")
 
     def seconds_left(self) -> float | None:
         """Guess from the pace so far; None until there is something to go by."""
@@ -80,11 +81,24 @@ def result_line(outcome: Outcome) -> str:
         return f"FAILED {outcome.name}: {outcome.error or 'no reason given'}"
     if outcome.status == "busy":
         return f"busy {outcome.name}: another run is making it"
+    if outcome.status == "renewed":
+        return f"renewed {outcome.name}: {outcome.reason or 'it was there'}"
+    if outcome.status == "joined":
+        return f"joined {outcome.name}: another run made it"
     if outcome.status == "unchanged" or outcome.video is None:
         return f"kept {outcome.name}: it is up to date"
     length = span(outcome.video.duration_seconds or 0.0)
     tier = outcome.video.fallback_used
     return f"made {outcome.name} {tier} {length} film in {span(outcome.seconds)}"
+
+
+def shortened(name: str, room: int) -> str:
+    """Fit PERSONA/TOPIC into `room` letters; the topic is what tells films apart."""
+    persona, _, topic = name.partition("/")
+    if len(name) <= room:
+        return name
+    letters = room - len(f"…/{topic}")
+    return f"{persona[:letters]}…/{topic}" if letters > 0 else topic
 
 
 class PlainWatch:
@@ -115,13 +129,16 @@ class LiveWatch:
         from rich.table import Column
 
         self.tally = tally
+        screen = console.rich_console(sys.stderr)
+        bar = 1 if screen.width < NARROW else 2
+        self._room = (screen.width - 2) * 3 // (5 + bar)
         self._bars = Progress(
             TextColumn("{task.description}", table_column=Column(no_wrap=True, ratio=3)),
             BarColumn(
-                None, complete_style="cyan", finished_style="green", table_column=Column(ratio=2)
+                None, complete_style="cyan", finished_style="green", table_column=Column(ratio=bar)
             ),
             TextColumn("{task.fields[status]}", table_column=Column(no_wrap=True, ratio=2)),
-            console=console.rich_console(sys.stderr),
+            console=screen,
             transient=True,
             expand=True,
         )
@@ -156,7 +173,9 @@ class LiveWatch:
 
     def _show(self, name: str, share: float, stage: str) -> None:
         if name not in self._tasks:
-            self._tasks[name] = self._bars.add_task(name, total=1.0, status="")
+            self._tasks[name] = self._bars.add_task(
+                shortened(name, self._room), total=1.0, status=""
+            )
         self._bars.update(self._tasks[name], completed=share, status=stage)
 
     def _close(self, name: str, outcome: Outcome) -> None:

@@ -26,7 +26,13 @@ COLUMNS = (
     Column("URL", optional=True),
 )
 
-STYLES = {"made": "green", "failed": "bold red", "busy": "yellow"}
+STYLES = {
+    "made": "green",
+    "renewed": "cyan",
+    "joined": "cyan",
+    "failed": "bold red",
+    "busy": "yellow",
+}
 
 #: Reason of the manifest -> why tier 1 was not used.
 REASONS = {
@@ -37,10 +43,11 @@ REASONS = {
     "render_error": "Drawing failed",
 }
 
-TIER_WORDS: dict[Tier, str] = {
-    "sora": "generated footage",
-    "static": "an animated infographic",
-    "text": "a text card",
+#: What one film is, and what several are.
+TIER_WORDS: dict[Tier, tuple[str, str]] = {
+    "sora": ("generated footage", "generated footage"),
+    "static": ("an animated infographic", "animated infographics"),
+    "text": ("a text card", "text cards"),
 }
 
 
@@ -63,8 +70,17 @@ class Run:
         return [video for video in made if video is not None]
 
     @property
+    def renewed(self) -> list[Outcome]:
+        return [outcome for outcome in self.outcomes if outcome.status == "renewed"]
+
+    @property
+    def joined(self) -> list[Outcome]:
+        return [outcome for outcome in self.outcomes if outcome.status == "joined"]
+
+    @property
     def unchanged(self) -> int:
-        return len(self.items) - len(self.made) - len(self.failed)
+        changed = len(self.made) + len(self.renewed) + len(self.joined) + len(self.failed)
+        return len(self.items) - changed
 
     @property
     def film_seconds(self) -> float:
@@ -117,10 +133,7 @@ def _row(outcome: Outcome) -> list[str | Cell]:
 
 
 def _totals(run: Run) -> str:
-    counts = (
-        f"{counted(len(run.made), 'film')} made, {run.unchanged} unchanged, "
-        f"{len(run.failed)} failed"
-    )
+    counts = ", ".join(_counts(run))
     if not run.made:
         return f"{counts}, in {span(run.seconds)}."
     pace = run.film_seconds / run.seconds if run.seconds else 0.0
@@ -128,6 +141,16 @@ def _totals(run: Run) -> str:
         f"{counts}: {span(run.film_seconds)} of film in {span(run.seconds)} "
         f"({pace:.1f} × real time), {size(run.bytes)} in {run.videos_dir}"
     )
+
+
+def _counts(run: Run) -> list[str]:
+    counts = [f"{counted(len(run.made), 'film')} made"]
+    if run.renewed:
+        reasons = sorted({outcome.reason or "" for outcome in run.renewed} - {""})
+        counts.append(f"{len(run.renewed)} renewed ({', '.join(reasons)})")
+    if run.joined:
+        counts.append(f"{len(run.joined)} made by another run")
+    return [*counts, f"{run.unchanged} unchanged", f"{len(run.failed)} failed"]
 
 
 def _all_current(count: int) -> str:
@@ -144,15 +167,16 @@ def _lower_tiers(run: Run) -> list[str]:
     videos = [video for video in run.videos().values() if video and video.fallback_reason]
     groups = Counter((video.fallback_reason or "", _tier(video)) for video in videos)
     return [
-        f"{REASONS.get(reason, reason)}; {_films(count, len(run.items))} {TIER_WORDS[tier]}."
+        f"{REASONS.get(reason, reason)}; {_films(count, len(run.items), tier)}."
         for (reason, tier), count in groups.items()
     ]
 
 
-def _films(count: int, all_of_them: int) -> str:
+def _films(count: int, all_of_them: int, tier: Tier) -> str:
+    one, several = TIER_WORDS[tier]
     if count == all_of_them:
-        return "every film is" if count > 1 else "the film is"
-    return counted(count, "film is", "films are each")
+        return f"every film is {one}" if count > 1 else f"the film is {one}"
+    return counted(count, f"film is {one}", f"films are {several}")
 
 
 def _below_sentence(run: Run, min_tier: Tier | None) -> list[str]:
@@ -175,6 +199,8 @@ def _document(run: Run, min_tier: Tier | None) -> dict[str, Any]:
         "films": films,
         "totals": {
             "made": len(run.made),
+            "renewed": len(run.renewed),
+            "joined": len(run.joined),
             "unchanged": run.unchanged,
             "failed": len(run.failed),
             "below_min_tier": len(below),

@@ -16,7 +16,7 @@ from spritz_cli.cli.quick import QuickCommand
 from spritz_cli.cli.report import Run
 from spritz_cli.cli.words import counted
 from spritz_cli.errors import UsageError
-from spritz_cli.models import Outcome, Tier
+from spritz_cli.models import Outcome, Template, Tier
 
 if TYPE_CHECKING:
     from spritz_cli.bootstrap import Production
@@ -61,7 +61,8 @@ def warm(
     wanted = _wanted(selection(persona, topic), everything)
     _refuse_contradictions(sync, no_wait)
     started = time.monotonic()
-    with open_production(settings_of(context)) as production:
+    # Patient: a server that answered once may restart without ending the run.
+    with open_production(settings_of(context), patient=True) as production:
         items = plans.planned(production, wanted, force=force)
         if dry_run:
             return plans.show(items, as_json=as_json)
@@ -122,8 +123,16 @@ def _make(
                 production, due, workers=workers, force=force, on_event=view.handle
             )
     except KeyboardInterrupt:
-        published = len(items) - len(due) + view.tally.published
-        films = counted(published, "film is", "films are")
-        console.note(f"interrupted; {films} published, run the same command to go on")
+        console.note(_interrupted(production, [item.template for item in items]))
         raise typer.Exit(INTERRUPTED) from None
     return outcomes
+
+
+def _interrupted(production: Production, templates: Sequence[Template]) -> str:
+    from spritz_cli import runs
+
+    count = runs.published(production, templates)
+    if count is None:
+        return "interrupted; run the same command to go on"
+    films = counted(count, "film is", "films are")
+    return f"interrupted; {films} published, run the same command to go on"

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import re
+import uuid
 from contextlib import closing
 from typing import Any, Self
+from urllib.parse import SplitResult, urlsplit
 
 from redis import ConnectionPool, Redis, RedisError, UnixDomainSocketConnection
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 
 from spritz_cli.errors import RedisUnavailable, UsageError
 from spritz_cli.settings import Settings
+from spritz_cli.storage.redis_errors import redis_errors
 from spritz_cli.storage.server import EmbeddedServer
 
 #: Seconds to wait for a server that does not answer at all.
 CONNECT_TIMEOUT = 5.0
+
+#: The same for whoever answers a request meanwhile, for the connection and for each answer.
+HURRIED_TIMEOUT = 1.0
+
+#: How long the trial of `writable` may stay if it cannot be deleted, in seconds.
+_TRIAL_SECONDS = 60
 
 
 class OpenRedis:
@@ -40,35 +49,28 @@ class OpenRedis:
         self.close()
 
 
-def open_redis(settings: Settings, *, patient: bool = False) -> OpenRedis:
+def open_redis(settings: Settings, *, patient: bool = False, hurried: bool = False) -> OpenRedis:
     """Connect to the server of `settings.redis_url`; without one, to the embedded server.
 
     A server that is named but cannot be reached is an error, never a reason to
-    use another one. A `patient` client outlasts a restart of the server.
+    use another one. A `patient` client outlasts a restart of the server, a
+    `hurried` one soon gives up on a server that hangs.
     """
     if settings.redis_url:
-        _require_answer(settings.redis_url)
-        return OpenRedis(connect(settings.redis_url, patient=patient), settings.redis_url)
-    server = EmbeddedServer(settings.state_dir / "redis")
-    server.join()
-    pool = ConnectionPool.from_url(
-        server.url,
-        connection_class=_RevivingConnection,
-        server=server,
-        decode_responses=True,
-        retry=_retry(patient),
-    )
-    return OpenRedis(Redis.from_pool(pool), server.url, server)
+        _require_answer(settings.redis_url, hurried=hurried)
+        client = connect(settings.redis_url, patient=patient, hurried=hurried)
+        return OpenRedis(client, settings.redis_url)
+    return _open_embedded(EmbeddedServer(settings.state_dir / "redis"), _retry(patient))
 
 
-def connect(url: str, *, patient: bool = False, decode_responses: bool = True) -> Redis:
+def connect(
+    url: str, *, patient: bool = False, hurried: bool = False, decode_responses: bool = True
+) -> Redis:
     """Return a client that connects when it is first used. RQ needs `decode_responses=False`."""
+    _require_unambiguous(url)
     try:
         return Redis.from_url(
-            url,
-            decode_responses=decode_responses,
-            retry=_retry(patient),
-            socket_connect_timeout=CONNECT_TIMEOUT,
+            url, decode_responses=decode_responses, **_limits(patient=patient, hurried=hurried)
         )
     except ValueError:
         # `from None`: the message of urllib may quote a part of the password.
@@ -78,11 +80,36 @@ def connect(url: str, *, patient: bool = False, decode_responses: bool = True) -
         ) from None
 
 
+def writable(client: Redis) -> None:
+    """Write and delete a key; RedisUnavailable says why the server refuses."""
+    name = f"video:doctor:{uuid.uuid4().hex}"
+    with redis_errors():
+        client.set(name, "1", ex=_TRIAL_SECONDS)
+        client.delete(name)
+
+
 def printable(url: str) -> str:
     """Return the url without its password, also if it is malformed."""
     hidden = re.sub(r"(://[^:@/]*):.*@", r"\1:***@", url)
     hidden = re.sub(r"://:[^@*]+$", "://:***", hidden)
     return re.sub(r"([?&]password=)[^&]*", r"\1***", hidden)
+
+
+def _open_embedded(server: EmbeddedServer, retry: Retry) -> OpenRedis:
+    try:
+        server.join()
+        pool = ConnectionPool.from_url(
+            server.url,
+            connection_class=_RevivingConnection,
+            server=server,
+            decode_responses=True,
+            retry=retry,
+        )
+        return OpenRedis(Redis.from_pool(pool), server.url, server)
+    except BaseException:
+        # Ctrl-C, say: nobody else knows that there is a server to leave.
+        server.leave()
+        raise
 
 
 class _RevivingConnection(UnixDomainSocketConnection):
@@ -104,8 +131,41 @@ def _retry(patient: bool) -> Retry:
     return Retry(ExponentialBackoff(cap=1, base=0.05), 90 if patient else 3)
 
 
-def _require_answer(url: str) -> None:
-    with closing(connect(url)) as client:
+def _limits(*, patient: bool, hurried: bool) -> dict[str, Any]:
+    if not hurried:
+        return {"socket_connect_timeout": CONNECT_TIMEOUT, "retry": _retry(patient)}
+    return {
+        "socket_connect_timeout": HURRIED_TIMEOUT,
+        "socket_timeout": HURRIED_TIMEOUT,
+        "retry": Retry(NoBackoff(), 1),
+    }
+
+
+def _require_unambiguous(url: str) -> None:
+    # Half of such a password would be looked up as the name of the host, and shown.
+    try:
+        clear = _at_sign_is_in_place(urlsplit(url))
+    except ValueError:
+        # Not an address at all: left to the redis library to refuse.
+        clear = True
+    if not clear:
+        raise UsageError(
+            "REDIS_URL has an “@” where an address cannot have one",
+            hint="Percent-encode the password: %40 for @, %23 for #, %2F for /, %3F for ?.",
+        )
+
+
+def _at_sign_is_in_place(parts: SplitResult) -> bool:
+    names = [item.partition("=")[0] for item in parts.query.split("&")]
+    after_host = [parts.fragment, *names]
+    # The path of a socket may have one, unless the authority seems to end too early.
+    if parts.scheme != "unix" or (parts.netloc and "@" not in parts.netloc):
+        after_host.append(parts.path)
+    return parts.netloc.count("@") <= 1 and not any("@" in text for text in after_host)
+
+
+def _require_answer(url: str, *, hurried: bool) -> None:
+    with closing(connect(url, hurried=hurried)) as client:
         try:
             client.ping()
         except RedisError as exc:

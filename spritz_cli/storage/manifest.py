@@ -14,10 +14,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, get_args
 
-from redis import Redis
+from redis import Redis, ResponseError
 from redis.client import Pipeline
 
-from spritz_cli.errors import VidgenError
+from spritz_cli.errors import InfrastructureError
 from spritz_cli.models import MANIFEST_SCHEMA, Status, Template, Video, manifest_key
 from spritz_cli.storage.embedded import connect
 from spritz_cli.storage.leases import Lease, Leases
@@ -68,6 +68,10 @@ if redis.call('HGET', KEYS[1], 'sha256') ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])
 """
 
+_UNANNOUNCE = """
+if redis.call('HGET', KEYS[1], 'status') ~= 'processing' then return 0 end
+return redis.call('DEL', KEYS[1])
+"""
 
 _ABANDON = """
 if redis.call('HGET', KEYS[1], 'status') ~= 'processing' then return 0 end
@@ -95,27 +99,34 @@ class VideoManifest:
         self._mark = redis.register_script(_IF_OURS + _UNLESS_READY + _REPLACE)
         self._extend = redis.register_script(_RENEW)
         self._remove = redis.register_script(_WITHDRAW)
+        self._unannounce = redis.register_script(_IF_OURS + _UNANNOUNCE)
         self._drop_abandoned = redis.register_script(_ABANDON)
 
     @classmethod
     def from_url(cls, url: str, prefix: str = "video:", ttl_days: float = 30.0) -> VideoManifest:
-        """Return the manifest on the server at `url`; connects when it is first asked."""
-        return cls(connect(url), prefix, ttl_days)
+        """Return the manifest on the server at `url`; connects when it is first asked.
+
+        A server that hangs costs each question a few seconds, then RedisUnavailable.
+        """
+        return cls(connect(url, hurried=True), prefix, ttl_days)
 
     def get(self, persona: str, topic: str) -> Video | None:
         """Return the entry for a reader: counts a hit or a miss, notes the access."""
         keys = [self._key(manifest_key(persona, topic)), self._counters]
         with redis_errors():
             flat: list[str] = self._read(keys=keys, args=[_now()])
-        return _video(dict(zip(flat[::2], flat[1::2], strict=True)))
+        return _video(keys[0], dict(zip(flat[::2], flat[1::2], strict=True)))
 
     def peek(self, persona: str, topic: str) -> Video | None:
         """Return the entry without counting or touching anything."""
         return self.peek_many([_Key(manifest_key(persona, topic))])[0]
 
     def peek_many(self, templates: Iterable[Keyed]) -> list[Video | None]:
-        """Return the entry of each template, in one round trip."""
-        return [_video(stored) for stored in self._ask(templates, Pipeline.hgetall)]
+        """Return the entry of each template, in one round trip.
+
+        Raises InfrastructureError if one of them is not for this version to read.
+        """
+        return [_video(*found) for found in self._stored(templates)]
 
     def time_left(self, templates: Iterable[Keyed]) -> list[float | None]:
         """Return the seconds until each entry expires (None: no entry), in one round trip."""
@@ -123,11 +134,21 @@ class VideoManifest:
         return [millis / 1000 if millis >= 0 else None for millis in answers]
 
     def entries(self) -> Iterator[Video]:
-        """Yield every entry, also of templates that the catalog no longer has."""
+        """Yield every entry, also of templates that the catalog no longer has.
+
+        What is not for this version to read is left out with a warning.
+        """
         with redis_errors():
             names = sorted(self._redis.scan_iter(match=f"{self._prefix}*", count=500))
         keys = [_Key(found[1]) for found in map(self._entry_pattern.fullmatch, names) if found]
-        yield from filter(None, self.peek_many(keys))
+        for name, stored in self._stored(keys):
+            try:
+                video = _video(name, stored)
+            except InfrastructureError as exc:
+                _log.warning("%s; it is left alone", exc.message)
+                continue
+            if video is not None:
+                yield video
 
     def publish(self, video: Video, lease: Lease) -> None:
         """Replace the whole entry in one step; LeaseLost if `lease` is no longer ours."""
@@ -146,6 +167,16 @@ class VideoManifest:
         """Remove the entry if it still serves this film (before its files are deleted)."""
         with redis_errors():
             return bool(self._remove(keys=[self._key(video.key)], args=[video.sha256 or ""]))
+
+    def withdraw_processing(self, template: Template, lease: Lease) -> bool:
+        """Take back that a first film is being made; False if the entry says something else."""
+        with redis_errors():
+            done = self._unannounce(
+                keys=[self._key(template.key), lease.redis_key], args=[lease.owner, lease.fence]
+            )
+        if done < 0:
+            raise lease.lost_error()
+        return bool(done)
 
     def withdraw_abandoned(self, keys: Iterable[str], leases: Leases) -> None:
         """Remove entries that say "processing" though nobody holds the lease any more."""
@@ -194,12 +225,22 @@ class VideoManifest:
             raise lease.lost_error()
         return bool(done)
 
+    def _stored(self, items: Iterable[Keyed]) -> Iterator[tuple[str, Any]]:
+        items = list(items)
+        names = [self._key(item.key) for item in items]
+        return zip(names, self._ask(items, Pipeline.hgetall), strict=True)
+
     def _ask(self, items: Iterable[Keyed], command: Callable[[Any, str], Any]) -> Sequence[Any]:
         with redis_errors():
             pipeline = self._redis.pipeline(transaction=False)
             for item in items:
                 command(pipeline, self._key(item.key))
-            return pipeline.execute()
+            answers = pipeline.execute(raise_on_error=False)
+            for answer in answers:
+                # A key that holds something else must not hide all the others.
+                if isinstance(answer, Exception) and not _is_of_another_type(answer):
+                    raise answer
+            return answers
 
     def _key(self, key: str) -> str:
         return f"{self._prefix}{key}"
@@ -234,23 +275,33 @@ def _card(template: Template, status: Status) -> Video:
     )
 
 
-def _video(stored: Mapping[str, str]) -> Video | None:
+def _video(name: str, stored: Mapping[str, str] | ResponseError) -> Video | None:
+    if isinstance(stored, ResponseError):
+        raise InfrastructureError(
+            f"{name} in Redis is not a manifest entry",
+            hint="Delete that key if nobody needs it, or point REDIS_URL to another server.",
+        )
     if not stored:
         return None
-    _require_known_schema(stored)
+    _require_known_schema(name, stored)
     try:
         return Video.from_fields(stored)
-    except (TypeError, ValueError) as exc:
+    except (TypeError, ValueError):
         # An entry that lacks what every entry has is as good as none: it gets made again.
-        _log.warning("a manifest entry cannot be read and is ignored: %s", exc)
+        _log.warning("%s in Redis is damaged and counts as no manifest entry", name)
         return None
 
 
-def _require_known_schema(stored: Mapping[str, str]) -> None:
+def _is_of_another_type(answer: Exception) -> bool:
+    return isinstance(answer, ResponseError) and str(answer).startswith("WRONGTYPE")
+
+
+def _require_known_schema(name: str, stored: Mapping[str, str]) -> None:
     schema = stored.get("schema", MANIFEST_SCHEMA)
     if schema.split(".")[0] != MANIFEST_SCHEMA:
-        raise VidgenError(
-            f"the manifest was written in schema {schema}, this version reads {MANIFEST_SCHEMA}",
+        raise InfrastructureError(
+            f"{name} in Redis was written in schema {schema[:20]}, "
+            f"this version reads schema {MANIFEST_SCHEMA}",
             hint="Upgrade vidgen here, or point REDIS_URL to another server.",
         )
 

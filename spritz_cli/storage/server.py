@@ -65,14 +65,14 @@ class EmbeddedServer:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with held(self.folder / "start.lock"):
                 # Waits here for a last client that is just stopping the server.
-                clients = take_lock(self.folder / "clients.lock", fcntl.LOCK_SH)
+                self._clients = take_lock(self.folder / "clients.lock", fcntl.LOCK_SH)
+                _joined.add(self)
                 try:
                     self._ensure_running()
                 except BaseException:
-                    os.close(clients)
+                    # Ctrl-C, say: what we have just started must not outlive us.
+                    self.leave()
                     raise
-        self._clients = clients
-        _joined.add(self)
 
     def revive(self) -> None:
         """Start the server again if it died although we are its client."""
@@ -205,26 +205,30 @@ class EmbeddedServer:
         return False
 
     def _stop(self) -> None:
+        for _ in until(PATIENCE):
+            if not self._is_alive():
+                self._reap()
+                self._remove_runtime_folder()
+                return
+            # Again and again: one that is just starting does not listen yet.
+            self._ask_to_stop()
+        _log.warning("the embedded Redis server does not stop; its log is %s", self._log_file)
+
+    def _ask_to_stop(self) -> None:
         with closing(self._client()) as client:
             # By force, since a full disk must not keep it alive; before Redis 7 there is no force.
             for force in (True, False):
                 with suppress(RedisError):
                     client.shutdown(force=force)
                     break
-        for _ in until(PATIENCE):
-            if not self._is_alive():
-                self._reap()
-                self._remove_runtime_folder()
-                return
-        _log.warning("the embedded Redis server does not stop; its log is %s", self._log_file)
 
     def _remove_runtime_folder(self) -> None:
         # Nobody else can be starting a server: that waits for the lock that we hold.
-        folder = self._socket.parent
-        if folder != self.folder:
-            self._socket.unlink(missing_ok=True)
-            with suppress(OSError):
-                folder.rmdir()
+        with suppress(OSError):
+            socket = self._socket
+            if socket.parent != self.folder:
+                socket.unlink(missing_ok=True)
+                socket.parent.rmdir()
 
     def _reap(self) -> None:
         if self._process:

@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +122,16 @@ class VideoStore:
     def url(self, persona: str, topic: str, name: str) -> str:
         """Return the public address of a stored file."""
         return f"{self.url_prefix}/{persona}/{topic}/{name}"
+
+    def addressed(self, video: Video) -> Video:
+        """Return the entry with the urls that its files have under this store's prefix."""
+        poster, captions = (f"{video.hash}.{suffix}" for suffix in (POSTER, CAPTIONS))
+        return replace(
+            video,
+            url=self._url_of(video),
+            poster_url=self.url(video.persona, video.topic, poster),
+            captions_url=self.url(video.persona, video.topic, captions),
+        )
 
     def path(self, video: str | Video) -> Path:
         """Return where a film, or the file behind a url, lies; refuses whatever is not inside."""

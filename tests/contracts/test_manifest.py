@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from dataclasses import replace
 import pytest
 from redis import Redis
 
-from spritz_cli.errors import LeaseLost, RedisUnavailable, VidgenError
+from spritz_cli.errors import InfrastructureError, LeaseLost, RedisUnavailable
 from spritz_cli.models import Video
 from spritz_cli.storage.leases import Leases
 from spritz_cli.storage.manifest import VideoManifest
@@ -122,6 +123,7 @@ def test_whoever_was_overtaken_cannot_publish(any_redis: Redis) -> None:
             lambda: manifest.publish(ready("a"), slow),
             lambda: manifest.mark_processing(TEMPLATE, slow),
             lambda: manifest.mark_failed(TEMPLATE, slow, "error", "render_error"),
+            lambda: manifest.withdraw_processing(TEMPLATE, slow),
         ):
             with pytest.raises(LeaseLost):
                 act()
@@ -154,6 +156,17 @@ def test_a_film_that_could_not_be_made_leaves_its_text_card(any_redis: Redis) ->
     assert manifest.time_left([TEMPLATE])[0] > 26 * DAY
 
 
+def test_a_first_film_that_is_not_made_after_all_leaves_nothing(any_redis: Redis) -> None:
+    manifest = VideoManifest(any_redis)
+    with Leases(any_redis).acquire(TEMPLATE.key) as lease:
+        manifest.mark_processing(TEMPLATE, lease)
+        assert manifest.withdraw_processing(TEMPLATE, lease)
+        assert manifest.peek(TEMPLATE.persona, TEMPLATE.topic) is None
+        manifest.publish(ready(), lease)
+        assert not manifest.withdraw_processing(TEMPLATE, lease)
+    assert manifest.peek(TEMPLATE.persona, TEMPLATE.topic) == ready()
+
+
 def test_neither_work_nor_failure_takes_a_ready_film_away(any_redis: Redis) -> None:
     manifest = VideoManifest(any_redis)
     publish(any_redis, ready())
@@ -178,8 +191,30 @@ def test_only_the_film_that_is_served_can_be_renewed_or_withdrawn(any_redis: Red
 
 def test_an_entry_of_a_later_schema_is_refused(any_redis: Redis) -> None:
     publish(any_redis, replace(ready(), schema="2"))
-    with pytest.raises(VidgenError, match="schema 2"):
-        VideoManifest(any_redis).peek(TEMPLATE.persona, TEMPLATE.topic)
+    manifest = VideoManifest(any_redis)
+    for read in (manifest.peek, manifest.get):
+        with pytest.raises(InfrastructureError, match=f"video:{TEMPLATE.key} .* schema 2"):
+            read(TEMPLATE.persona, TEMPLATE.topic)
+
+
+def test_a_key_of_another_type_is_named(any_redis: Redis) -> None:
+    any_redis.set(f"video:{TEMPLATE.key}", "not ours")
+    with pytest.raises(InfrastructureError, match=f"video:{TEMPLATE.key} .* not a manifest entry"):
+        VideoManifest(any_redis).peek_many([OTHER, TEMPLATE])
+
+
+def test_entries_that_cannot_be_read_do_not_hide_the_others(
+    any_redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(any_redis, ready())
+    any_redis.hset("video:00000000000000aa", mapping={"schema": "2", "status": "ready"})
+    any_redis.set("video:00000000000000bb", "not ours")
+    any_redis.hset("video:00000000000000cc", "status", "ready")
+    assert list(VideoManifest(any_redis).entries()) == [ready()]
+    warnings = [record.getMessage() for record in caplog.records]
+    ends = ("aa", "bb", "cc")
+    assert [text.split()[0] for text in warnings] == [f"video:{'0' * 14}{end}" for end in ends]
+    assert not re.search(r"__init__|argument|WRONGTYPE", caplog.text)
 
 
 def test_fields_of_a_later_version_are_ignored(any_redis: Redis) -> None:

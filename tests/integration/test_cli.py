@@ -13,7 +13,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,9 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from redis import Redis
 
+from spritz_cli.storage.binary import server_binary
 from spritz_cli.storage.embedded import open_redis
 from tests.processes import ROOT, Family, wait_until
 from tests.small import write_project
@@ -233,6 +235,59 @@ def test_leaving_the_jobs_to_others_needs_a_shared_server(project: Project) -> N
     assert "hint: " in answer.err
 
 
+def test_films_found_on_disk_are_renewed_and_the_totals_say_so(copy: Project) -> None:
+    shutil.rmtree(copy.folder / ".vidgen")
+    answer = copy.vidgen("warm", "--all", "--sync")
+    assert answer.code == 0, answer.err
+    assert answer.out.splitlines()[-1].startswith(
+        "0 films made, 2 renewed (found on disk), 0 unchanged, 0 failed"
+    )
+    assert "renewed newcomer/first: found on disk" in answer.err
+
+
+@pytest.mark.parametrize("mode", [["--sync"], []], ids=["sync", "queued"])
+def test_a_restart_of_redis_does_not_end_a_run(tmp_path: Path, mode: list[str]) -> None:
+    write_project(tmp_path, {"one": 20, "two": 5})
+    project = Project(tmp_path)
+    with serving(tmp_path / "s") as (url, restart):
+        run = subprocess.Popen(
+            [sys.executable, "-m", "spritz_cli", "warm", "--all", "--json", *mode],
+            cwd=tmp_path,
+            env=project.environment(REDIS_URL=url),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        wait_until(lambda: project.family.alive("ffmpeg"))
+        restart(1.5)
+        out, errors = run.communicate(timeout=90)
+    assert run.returncode == 0, errors
+    assert json.loads(out)["totals"]["made"] == 2
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[tuple[str, Callable[[float], None]]]:
+    """A server that keeps its data, and a function that restarts it after a pause."""
+    folder.mkdir()
+    program, _ = server_binary()
+    place = ("--port", "0", "--unixsocket", f"{folder}/r.sock", "--dir", str(folder))
+    command = [str(program), *place, "--appendonly", "yes", "--save", ""]
+    running = [subprocess.Popen(command, stdout=subprocess.DEVNULL)]
+
+    def restart(pause: float) -> None:
+        running[0].terminate()
+        running[0].wait(10)
+        time.sleep(pause)
+        running[0] = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+
+    wait_until((folder / "r.sock").exists)
+    try:
+        yield f"unix://{folder}/r.sock", restart
+    finally:
+        running[0].terminate()
+        running[0].wait(10)
+
+
 # Looking
 
 
@@ -346,6 +401,32 @@ def test_doctor_fails_with_the_fix_when_redis_is_away(project: Project) -> None:
     assert "secret" not in answer.out + answer.err
 
 
+def test_doctor_fails_on_a_server_that_takes_no_more_entries(
+    project: Project, real_redis: Redis, real_redis_url: str
+) -> None:
+    real_redis.config_set("maxmemory", "1")
+    try:
+        answer = project.vidgen("doctor", "--json", REDIS_URL=real_redis_url)
+    finally:
+        real_redis.config_set("maxmemory", "0")
+    assert answer.code == 3
+    (check,) = (check for check in answer.document["checks"] if check["name"] == "redis")
+    assert check["state"] == "FAIL"
+    assert "maxmemory" in check["detail"] + check["fix"]
+
+
+def test_doctor_fails_on_a_replica(
+    project: Project, real_redis: Redis, real_redis_url: str
+) -> None:
+    real_redis.replicaof("127.0.0.1", "1")
+    try:
+        answer = project.vidgen("doctor", REDIS_URL=real_redis_url)
+    finally:
+        real_redis.replicaof("no", "one")
+    assert answer.code == 3
+    assert "replica" in answer.out
+
+
 @pytest.mark.parametrize("command", [["status"], ["warm", "--all"], ["warm", "--all", "--sync"]])
 def test_an_unreachable_redis_is_an_error_and_never_replaced(
     project: Project, command: list[str]
@@ -425,6 +506,15 @@ def test_ctrl_c_leaves_no_process_and_says_how_to_go_on(tmp_path: Path, mode: li
     assert "Traceback" not in text
     wait_until(lambda: not project.family.alive())
     assert not list((tmp_path / "videos").rglob("film.*"))
+
+
+def test_an_interrupted_run_counts_what_is_published_whoever_made_it(copy: Project) -> None:
+    with copy.terminal("warm", "--all", "--sync", "--force") as screen:
+        screen.wait_for("drawing")
+        os.write(screen.handle, b"\x03")
+        text = screen.read()
+        assert screen.exit_code() == 130
+    assert "interrupted; 2 films are published, run the same command to go on" in text
 
 
 def test_a_polite_kill_cleans_up_like_ctrl_c(tmp_path: Path) -> None:

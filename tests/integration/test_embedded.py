@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,11 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from spritz_cli.errors import MissingLibrary, RedisUnavailable, StorageError, UsageError
 from spritz_cli.settings import Settings
 from spritz_cli.storage import binary, server
-from spritz_cli.storage.embedded import OpenRedis, connect, open_redis, printable
+from spritz_cli.storage.embedded import OpenRedis, connect, open_redis, printable, writable
 
 # A client that does what it is told, one line at a time.
 CLIENT = """
@@ -336,6 +338,49 @@ def test_a_state_directory_that_cannot_be_made_is_one_clear_error(tmp_path: Path
     assert "VIDGEN_STATE_DIR" in caught.value.hint
 
 
+def test_ctrl_c_while_the_server_starts_leaves_none(
+    any_state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+
+    def interrupt(embedded: server.EmbeddedServer) -> None:
+        assert embedded._process
+        started.append(embedded._process.pid)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(server.EmbeddedServer, "_await_answer", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        open_redis(settings(any_state))
+    assert gone(started[0])
+
+
+def test_ctrl_c_just_after_the_server_started_leaves_none(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("spritz_cli.storage.embedded.ConnectionPool.from_url", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        open_redis(settings(state))
+    assert not server.EmbeddedServer(state / "redis")._is_alive()
+
+
+def test_ctrl_c_while_joining_leaves_the_server_to_its_other_clients(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: server.EmbeddedServer) -> None:
+        raise KeyboardInterrupt
+
+    with open_redis(settings(state)) as opened:
+        pid = pid_of(opened)
+        monkeypatch.setattr(server.EmbeddedServer, "_await_answer", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            open_redis(settings(state))
+        assert pid_of(opened) == pid
+    assert gone(pid)
+
+
 def test_a_socket_folder_of_somebody_else_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -374,6 +419,59 @@ def test_an_address_that_makes_no_sense_is_a_usage_error(state: Path, url: str) 
     with pytest.raises(UsageError, match="REDIS_URL") as caught:
         open_redis(settings(state, url))
     assert "ss@" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:hunter@2@h:1/0",
+        "redis://me:hunter@2@h:1/0",
+        "redis://me:hun#ter2@h:1/0",
+        "redis://:hun/ter2@h:1/0",
+        "redis://me:12/hunter2@h:1/0",
+        "redis://:hun?ter2@h:1/0",
+        "unix://:hun/ter2@/run/redis.sock",
+    ],
+)
+def test_a_password_that_is_not_encoded_is_told_without_showing_it(state: Path, url: str) -> None:
+    with pytest.raises(UsageError, match="REDIS_URL") as caught:
+        open_redis(settings(state, url))
+    assert "ercent-encode the password" in caught.value.hint
+    assert not re.search("hun|ter2|2@", caught.value.message + caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://me:hunter%402@h:1/0",
+        "redis://h:1/0?password=hunter@2&client_name=a@b",
+        "unix:///run/me@home/redis.sock",
+        "unix://me:hunter2@/run/me@home/redis.sock",
+    ],
+)
+def test_an_at_sign_in_its_place_is_fine(url: str) -> None:
+    connect(url).close()
+
+
+def test_a_server_that_can_be_written_keeps_nothing_of_the_trial(real_redis: Redis) -> None:
+    writable(real_redis)
+    assert real_redis.keys() == []
+
+
+def test_a_server_that_cannot_be_written_says_why(real_redis: Redis) -> None:
+    real_redis.replicaof("127.0.0.1", 1)
+    try:
+        with pytest.raises(RedisUnavailable, match="read only") as caught:
+            writable(real_redis)
+    finally:
+        real_redis.replicaof("NO", "ONE")
+    assert "primary" in caught.value.hint
+    real_redis.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(RedisUnavailable, match="maxmemory"):
+            writable(real_redis)
+    finally:
+        real_redis.config_set("maxmemory", 0)
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,11 @@ def test_runs_at_the_same_time_make_each_film_once(
     runs = [family.start(RUN, mode, tmp_path, "1") for mode in modes]
     found = [outcomes(run) for run in runs]
 
-    assert all(status in ("made", "unchanged") for run in found for status, _ in run.values())
+    for name in found[0]:
+        # By one of the two; the other found it made, or waited for the job that made it.
+        told = [run[name][0] for run in found]
+        assert told.count("made") == 1
+        assert {"unchanged", "joined"} & set(told)
     with open_production(settings) as production:
         assert len(list(production.store.videos())) == 3
     assert_nothing_is_left(settings)
@@ -125,21 +129,45 @@ def test_after_kill_9_of_a_run_nothing_goes_on_and_the_next_run_completes(
 
     wait_until(lambda: not family.alive("python") and not family.alive("ffmpeg"), 8)
     write_project(tmp_path, {"one": 5})
-    assert statuses(family.start(RUN, mode, tmp_path)) == ["made"]
+    # The job that the killed run left in the queue may be the one that makes it.
+    (status,) = statuses(family.start(RUN, mode, tmp_path))
+    assert status == "made" or (mode, status) == ("jobs", "joined")
     assert_nothing_is_left(settings)
 
 
-def test_a_killed_film_process_costs_one_film(tmp_path: Path, family: Family) -> None:
-    write_project(tmp_path, {"long": 30, "short": 5, "other": 5})
-    run = family.start(RUN, "sync", tmp_path, "1")
+def kill_the_maker(family: Family, *, but: int = 0) -> int:
+    """Kill the process that draws, once it does, and return its id."""
     wait_until(lambda: family.alive("ffmpeg"))
-    (maker,) = family.alive("spawn_main")
+    (maker,) = wait_until(lambda: set(family.alive("spawn_main")) - {but})
     os.kill(maker, signal.SIGKILL)
+    wait_until(lambda: not family.alive("ffmpeg"))
+    return maker
 
-    found = outcomes(run)
-    assert found["newcomer/long"][0] == "failed"
-    assert "out of memory" in found["newcomer/long"][1]
-    assert found["newcomer/short"][0] == found["newcomer/other"][0] == "made"
+
+def test_a_killed_film_process_costs_no_film(tmp_path: Path, family: Family) -> None:
+    settings = write_project(tmp_path, {"long": 20, "short": 5})
+    run = family.start(RUN, "sync", tmp_path, "1")
+    kill_the_maker(family)
+
+    assert statuses(run) == ["made", "made"]
+    assert_nothing_is_left(settings)
+
+
+def test_a_film_whose_process_is_always_killed_fails_and_is_not_left_in_processing(
+    tmp_path: Path, family: Family
+) -> None:
+    settings = write_project(tmp_path, {"long": 60})
+    run = family.start(RUN, "sync", tmp_path, "1")
+    maker = 0
+    for _ in range(3):
+        maker = kill_the_maker(family, but=maker)
+
+    (status, error) = outcomes(run)["newcomer/long"]
+    assert status == "failed"
+    assert "ended early 3 times: it was killed, perhaps because the machine" in error
+    with open_production(settings) as production:
+        assert production.manifest.peek("newcomer", "long") is None
+    assert_nothing_is_left(settings)
 
 
 def test_a_killed_worker_costs_no_film(tmp_path: Path, family: Family) -> None:

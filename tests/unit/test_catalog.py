@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from spritz_cli.catalog import DECIDING, Catalog, get_template, load_catalog
-from spritz_cli.errors import CatalogError, UnknownTemplate, UsageError
+from spritz_cli.errors import CatalogError, Problem, UnknownTemplate, UsageError
 from spritz_cli.models import Cue, KeyFigure, TextCard
 
 ROOT = Path(__file__).parents[2]
@@ -213,6 +214,22 @@ def test_a_file_that_cannot_be_read_is_a_usage_error(
         load_catalog(tmp_path / name)
 
     assert "--catalog" in caught.value.hint
+
+
+def test_a_pipe_or_device_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for path in (tmp_path / "pipe.yaml", Path("/dev/zero")):
+        with pytest.raises(UsageError, match=f"{path}: .* not a regular file") as caught:
+            load_catalog(path)
+
+        assert "--catalog" in caught.value.hint
+
+
+def test_the_message_of_a_catalog_error_tells_the_first_problem() -> None:
+    problems = [Problem("t.yaml", 3, "bad"), Problem("t.yaml", 9, "worse")]
+
+    assert str(CatalogError(problems)) == "2 problems in the catalog, the first: t.yaml:3: bad"
+    assert str(CatalogError(problems[1:])) == "1 problem in the catalog: t.yaml:9: worse"
 
 
 def test_an_empty_file_is_one_problem(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from spritz_cli.cli import console, main, report
 from spritz_cli.cli.app import globals_first
 from spritz_cli.cli.console import Cell, Column
 from spritz_cli.cli.options import selection
-from spritz_cli.cli.progress import PlainWatch, Tally, result_line
+from spritz_cli.cli.progress import LiveWatch, PlainWatch, Tally, result_line, shortened
 from spritz_cli.cli.report import Run
 from spritz_cli.cli.words import age, counted, parse_span, size, span
 from spritz_cli.errors import CatalogError, Problem, RedisUnavailable, StorageError, UsageError
@@ -25,7 +25,18 @@ from spritz_cli.planning import PlanItem
 from spritz_cli.runs import Event
 from spritz_cli.testing import sample_template
 
-COMMANDS = ("warm", "plan", "status", "cleanup", "lint", "preview", "doctor", "worker")
+COMMANDS = (
+    "warm",
+    "plan",
+    "status",
+    "cleanup",
+    "lint",
+    "preview",
+    "doctor",
+    "worker",
+    "gallery",
+    "bench",
+)
 
 
 def sample_video(**changes: Any) -> Video:
@@ -119,6 +130,15 @@ def test_no_selector_means_everything_but_is_not_explicit() -> None:
     assert (wanted.persona, wanted.topic, wanted.explicit) == ("*", "*", False)
 
 
+@pytest.mark.parametrize(
+    "given", [("", None), ("p", ""), ("", "t"), ("/", None), ("/t", None), ("p/", None)]
+)
+def test_an_empty_selector_does_not_mean_everything(given: tuple[str, str | None]) -> None:
+    with pytest.raises(UsageError, match="is empty") as refused:
+        selection(*given)
+    assert "'*'" in refused.value.hint
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself_its_exit_codes_and_json(
     command: str, capsys: pytest.CaptureFixture
@@ -147,7 +167,15 @@ def test_no_command_at_all_is_a_usage_error(capsys: pytest.CaptureFixture) -> No
         (["warm", "--all", "--workers", "0"], "--workers"),
         (["preview"], "missing argument 'PERSONA'"),
         (["nonsense"], "nonsense"),
-        (["--log-level", "loud", "status"], "VIDGEN_LOG"),
+        (["--log-level", "loud", "status"], "--log-level loud is no level"),
+        (["--log-level", "loud", "status"], "hint: Use DEBUG, INFO, WARNING or ERROR."),
+        (["warm", ""], "the persona is empty"),
+        (["cleanup", "--quota-gb", "inf"], "--quota-gb inf"),
+        (["cleanup", "--quota-gb", "nan"], "--quota-gb nan"),
+        (["cleanup", "--quota-gb", "1e300"], "up to 1,000,000"),
+        (["cleanup", "--quota-gb", "0"], "above 0"),
+        (["cleanup", "--quota-gb=-1"], "above 0"),
+        (["preview", "p/t", "--out", "x.jpg"], "such as x.png"),
         (["--catalog", "nowhere.yaml", "lint"], "nowhere.yaml"),
     ],
 )
@@ -198,6 +226,16 @@ def test_a_bad_catalog_lists_every_problem_and_their_number(capsys: pytest.Captu
     ]
 
 
+def test_one_problem_is_not_called_problems(capsys: pytest.CaptureFixture) -> None:
+    console.error(CatalogError([Problem("t.yaml", 3, "bad")]))
+    assert capsys.readouterr().err.endswith("\n1 problem in all; nothing was done.\n")
+
+
+def test_an_error_cannot_steer_the_terminal(capsys: pytest.CaptureFixture) -> None:
+    console.error(UsageError("no \x1b[31mred\x9b\r", hint="“\u202e” – nor é."))
+    assert capsys.readouterr().err == ("error: no \\x1b[31mred\\x9b\\r\nhint: “\\u202e” – nor é.\n")
+
+
 def test_a_fault_of_ours_is_one_line_and_a_log_file(
     capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,18 +276,46 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize(("width", "shown"), [("200", True), ("50", False)])
-def test_a_narrow_terminal_goes_without_optional_columns(
-    width: str, shown: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def terminal_of(columns: int, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Return a terminal of that width that both streams write to."""
     terminal = Terminal()
     monkeypatch.setattr("sys.stdout", terminal)
-    monkeypatch.setenv("COLUMNS", width)
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
+    return terminal
+
+
+@pytest.mark.parametrize(("width", "shown"), [(200, True), (50, False)])
+def test_a_narrow_terminal_goes_without_optional_columns(
+    width: int, shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = terminal_of(width, monkeypatch)
     console.table((Column("FILM"), Column("URL", optional=True)), [("f" * 30, "u" * 60)])
     assert "f" * 30 in terminal.getvalue()
     assert ("u" * 60 in terminal.getvalue()) is shown
+
+
+def test_a_table_that_never_fits_still_folds_its_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = terminal_of(40, monkeypatch)
+    columns = (Column("FILM"), Column("RESULT"), Column("URL", optional=True))
+    console.table(columns, [("f" * 60, "made", "u" * 60)])
+    assert "RESULT" in terminal.getvalue()
+    assert "u" not in terminal.getvalue()
+
+
+@pytest.mark.parametrize(("width", "lines"), [(100, 2), (40, 3)])
+def test_words_go_below_the_row_where_their_column_would_be_thin(
+    width: int, lines: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = terminal_of(width, monkeypatch)
+    columns = (Column("CHECK"), Column("FOUND", below=True), Column("FIX", below=True))
+    console.table(columns, [("redis", "no answer from the server", "Start the server.")])
+    shown = [line.rstrip() for line in terminal.getvalue().splitlines()]
+    assert len(shown) == lines
+    if lines == 3:
+        assert shown == ["redis", "  no answer from the server", "  Start the server."]
 
 
 @pytest.mark.parametrize("variable", [("NO_COLOR", "1"), ("TERM", "dumb")])
@@ -277,10 +343,35 @@ def test_a_finished_film_is_one_line_outside_a_terminal(capsys: pytest.CaptureFi
 
 @pytest.mark.parametrize(
     ("status", "words"),
-    [("failed", "FAILED p/t: no ink"), ("busy", "busy p/t"), ("unchanged", "kept p/t")],
+    [
+        ("failed", "FAILED p/t: no ink"),
+        ("busy", "busy p/t"),
+        ("unchanged", "kept p/t"),
+        ("renewed", "renewed p/t: found on disk"),
+        ("joined", "joined p/t: another run"),
+    ],
 )
 def test_every_outcome_has_its_line(status: Any, words: str) -> None:
-    assert result_line(Outcome("p", "t", status, error="no ink")).startswith(words)
+    outcome = Outcome("p", "t", status, error="no ink", reason="found on disk")
+    assert result_line(outcome).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("room", "words"),
+    [(40, "savings_builder/goal_setting"), (20, "saving…/goal_setting")],
+)
+def test_a_name_loses_the_persona_before_the_topic(room: int, words: str) -> None:
+    assert shortened("savings_builder/goal_setting", room) == words
+    assert shortened("savings_builder/goal_setting", 13) == "goal_setting"
+
+
+def test_bars_on_a_narrow_terminal_tell_films_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = terminal_of(40, monkeypatch)
+    template = replace(sample_template(), persona="savings_builder", topic="goal_setting")
+    with LiveWatch(Tally({template.name: 15.0})) as view:
+        view.handle(Event(template, "progress", 0.5, "drawing"))
+    assert "goal_setting" in terminal.getvalue()
+    assert "drawing" in terminal.getvalue()
 
 
 def test_the_share_of_a_run_counts_seconds_of_film() -> None:
@@ -289,7 +380,7 @@ def test_the_share_of_a_run_counts_seconds_of_film() -> None:
     tally.progress("p/long", 0.5)
     tally.finish(Outcome("p", "short", "made"))
     assert tally.share == pytest.approx(25 / 40)
-    assert (tally.done, tally.published) == (1, 1)
+    assert tally.done == 1
     assert tally.seconds_left() is not None
 
 
@@ -303,6 +394,46 @@ def test_a_run_ends_with_its_totals(capsys: pytest.CaptureFixture) -> None:
     assert shown.err == (
         "Tier 1 (generated footage) is not configured; the film is an animated infographic.\n"
     )
+
+
+def test_the_totals_tell_what_was_renewed_and_why(capsys: pytest.CaptureFixture) -> None:
+    items = [sample_item(action="renew", video=sample_video())] * 3
+    outcomes = [
+        Outcome("p", "one", "renewed", sample_video(), reason="found on disk"),
+        Outcome("p", "two", "renewed", sample_video(), reason="expires soon"),
+        Outcome("p", "three", "joined", sample_video()),
+    ]
+    run = Run(items, outcomes, Path("v"), 0.5)
+    report.show(run, min_tier=None, as_json=False)
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "0 films made, 2 renewed (expires soon, found on disk), "
+        "1 made by another run, 0 unchanged, 0 failed, in 0.5 s."
+    )
+    report.show(run, min_tier=None, as_json=True)
+    totals = json.loads(capsys.readouterr().out)["totals"]
+    assert (totals["renewed"], totals["joined"], totals["unchanged"]) == (2, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("made", "items", "words"),
+    [
+        (1, 1, "the film is an animated infographic."),
+        (1, 4, "1 film is an animated infographic."),
+        (3, 4, "3 films are animated infographics."),
+        (4, 4, "every film is an animated infographic."),
+    ],
+)
+def test_the_tier_of_the_films_is_told_in_plain_words(
+    made: int, items: int, words: str, capsys: pytest.CaptureFixture
+) -> None:
+    films = [replace(sample_template(), topic=f"t{number}") for number in range(items)]
+    plan = [sample_item(template=film) for film in films]
+    outcomes = [
+        Outcome(film.persona, film.topic, "made", sample_video(topic=film.topic))
+        for film in films[:made]
+    ]
+    report.show(Run(plan, outcomes, Path("v"), 1.0), min_tier=None, as_json=False)
+    assert capsys.readouterr().err.endswith(f"{words}\n")
 
 
 def test_nothing_to_do_is_said_in_one_line(capsys: pytest.CaptureFixture) -> None:

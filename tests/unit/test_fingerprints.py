@@ -50,6 +50,28 @@ def test_a_long_value_is_cut() -> None:
     assert line.endswith("y…")
 
 
+def test_a_long_text_is_cut_around_what_differs() -> None:
+    prompt = "A card slides in from the left while the gauge at {}% turns from red to green. " * 2
+    (line,) = differences({"prompt": prompt.format(25, 25)}, {"prompt": prompt.format(20, 25)})
+    old, new = line.removeprefix("prompt: ").split(" → ")
+    assert "gauge at 25% turns" in old
+    assert "gauge at 20% turns" in new
+    assert old[0] == old[-1] == new[0] == new[-1] == "…"
+    assert len(old) == len(new) == 62
+
+
+@pytest.mark.parametrize("length", [10, 40, 59, 60, 61, 90, 200])
+def test_what_was_added_at_the_end_of_a_text_is_shown(length: int) -> None:
+    (line,) = differences({"prompt": "x" * length}, {"prompt": "x" * length + "!"})
+    assert "x!" in line
+
+
+def test_a_digest_is_only_said_to_have_changed() -> None:
+    assert differences({"sources": {"a": "0" * 64}}, {"sources": {"a": "f" * 64}}) == (
+        "sources.a: changed",
+    )
+
+
 def test_different_documents_have_different_digests_exactly_when_they_differ() -> None:
     old, new = sample_template().document(), sample_template(title="Another").document()
     assert digest(old) != digest(new)

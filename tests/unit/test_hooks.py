@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,8 @@ from spritz_cli.bootstrap import Production, open_production
 from spritz_cli.errors import RedisUnavailable, UnknownTemplate
 from spritz_cli.job_queue import JobQueue
 from spritz_cli.pipeline import generate_video
+from spritz_cli.storage.manifest import VideoManifest
+from spritz_cli.storage.videos import VideoStore
 from tests.small import write_project
 from tests.tiny import TinyTier
 
@@ -24,6 +27,9 @@ FILMS = {"one": 5, "two": 5, "three": 5, "four": 5}
 
 #: Far above any time budget, far below what a client left alone would wait, in seconds.
 HANGING = 20.0
+
+#: Two tries of one second, on a busy machine.
+HURRIED = 4.5
 
 
 @pytest.fixture
@@ -72,6 +78,23 @@ def test_a_current_film_is_cached(shared: Production, monkeypatch: pytest.Monkey
     generate_video(
         shared.catalog.get("newcomer", "one"),
         store=shared.store,
+        manifest=shared.manifest,
+        leases=shared.leases,
+        tiers=[tier],
+    )
+
+    assert hooks.enqueue_video_generation("newcomer", "one") == "cached"
+    assert queued(shared) == []
+
+
+def test_a_film_that_others_publish_under_another_url_is_cached(
+    shared: Production, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tier = TinyTier()
+    monkeypatch.setattr("spritz_cli.tiers.static.StaticTier", lambda _library: tier)
+    generate_video(
+        shared.catalog.get("newcomer", "one"),
+        store=VideoStore(shared.store.root, "https://cdn.example/v"),
         manifest=shared.manifest,
         leases=shared.leases,
         tiers=[tier],
@@ -156,6 +179,27 @@ def test_a_server_that_hangs_does_not_hold_up_the_request(
     assert found == []
     assert time.monotonic() - began < HANGING
     assert "within the time budget" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: hooks.enqueue_video_generation("newcomer", "one"),
+        lambda: hooks.run_cleanup(dry_run=True),
+        lambda: VideoManifest.from_url(os.environ["REDIS_URL"]).get("newcomer", "one"),
+    ],
+    ids=["enqueue", "cleanup", "manifest"],
+)
+def test_a_server_that_hangs_is_an_error_within_seconds(
+    unshared: Path, monkeypatch: pytest.MonkeyPatch, ask: Callable[[], object]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{deaf.getsockname()[1]}/0")
+        began = time.monotonic()
+        with pytest.raises(RedisUnavailable):
+            ask()
+
+    assert time.monotonic() - began < HURRIED
 
 
 def test_a_server_that_is_down_is_logged(

@@ -53,6 +53,18 @@ class Studio:
         return {"store": self.store, "manifest": self.manifest, "tiers": self.tiers}
 
 
+def overwrite(path: Path) -> None:
+    """Damage a film without changing its size."""
+    path.chmod(0o644)
+    with path.open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xff\x00\xff\x00")
+
+
+def urls(video: Video | None) -> list[str]:
+    return [str(url) for url in (video.url, video.poster_url, video.captions_url)] if video else []
+
+
 @pytest.fixture
 def studio(tmp_path: Path) -> Studio:
     redis = fake_redis()
@@ -139,6 +151,63 @@ def test_a_lost_manifest_is_restored_from_the_store_without_rendering(studio: St
     assert studio.generate().status == "unchanged"
     assert studio.published() == before
     assert len(studio.tiers[0].made) == 1
+
+
+def test_a_damaged_film_on_disk_is_made_anew_when_the_manifest_is_lost(studio: Studio) -> None:
+    video = studio.generate().video
+    assert video is not None
+    overwrite(studio.store.path(video))
+    studio.redis.flushall()
+
+    assert studio.generate().status == "made"
+    assert studio.published() is not None
+    assert studio.store.verify(video)
+    assert len(studio.tiers[0].made) == 2
+
+
+def test_another_url_prefix_reaches_the_manifest_without_rendering(studio: Studio) -> None:
+    before = studio.generate().video
+    assert before is not None
+    studio.store = VideoStore(studio.store.root, "https://cdn.example/v")
+
+    assert (studio.plan().action, studio.plan().reason) == ("renew", "url prefix changed")
+    assert studio.generate().status == "unchanged"
+    assert urls(studio.published()) == [
+        f"https://cdn.example/v/{TEMPLATE.name}/{before.hash}.{kind}"
+        for kind in ("mp4", "webp", "vtt")
+    ]
+    assert studio.plan().action == "keep"
+    assert len(studio.tiers[0].made) == 1
+
+
+def test_an_entry_near_its_end_gets_the_new_url_prefix_and_a_new_life(studio: Studio) -> None:
+    studio.generate()
+    studio.redis.expire(f"video:{TEMPLATE.key}", 3600)
+    studio.store = VideoStore(studio.store.root, "/films")
+
+    assert studio.generate().status == "unchanged"
+    assert all(url.startswith("/films/") for url in urls(studio.published()))
+    assert studio.plan().action == "keep"
+
+
+def test_a_restored_manifest_has_the_url_prefix_of_today(studio: Studio) -> None:
+    studio.generate()
+    studio.redis.flushall()
+    studio.store = VideoStore(studio.store.root, "/films")
+
+    assert studio.generate().status == "unchanged"
+    assert all(url.startswith("/films/") for url in urls(studio.published()))
+    assert studio.plan().action == "keep"
+
+
+def test_a_damaged_film_does_not_move_to_another_url_prefix(studio: Studio) -> None:
+    video = studio.generate().video
+    assert video is not None
+    overwrite(studio.store.path(video))
+    studio.store = VideoStore(studio.store.root, "/films")
+
+    assert studio.generate().status == "made"
+    assert studio.store.verify(video)
 
 
 def test_a_stale_film_on_disk_does_not_restore_a_lost_manifest(studio: Studio) -> None:
@@ -302,15 +371,29 @@ def test_an_interrupted_render_leaves_nothing_behind(
     assert list(studio.store.videos()) == []
 
 
-def test_the_machines_faults_are_raised_and_the_text_card_is_published(studio: Studio) -> None:
+def test_a_full_disk_is_named_by_its_directory(tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").symlink_to("/dev/full")
+    with pytest.raises(StorageError, match=f"disk is full.* in {tmp_path}$"):
+        ffmpeg.encode([bytes(64 * 36 * 4)] * 9, tmp_path / "film.mp4", width=64, height=36, fps=5)
+
+
+def test_a_film_that_the_machine_could_not_make_reads_as_not_made_yet(studio: Studio) -> None:
     studio.tiers[0].error = StorageError("the disk is full", hint="Free some space.")
     with pytest.raises(StorageError, match="the disk is full"):
         studio.generate()
-    video = studio.published()
 
-    assert video is not None
-    assert (video.status, video.error) == ("failed", "the disk is full")
+    assert studio.published() is None
+    assert studio.plan().reason == "new"
     assert studio.leases.holder(TEMPLATE.key) is None
+
+
+def test_the_machines_faults_leave_the_live_film_live(studio: Studio) -> None:
+    live = studio.generate().video
+    studio.tiers[0].error = StorageError("the disk is full")
+    with pytest.raises(StorageError):
+        studio.generate(force=True)
+
+    assert studio.published() == live
 
 
 def test_errors_that_are_not_ours_are_not_swallowed(studio: Studio) -> None:

@@ -53,12 +53,21 @@ def test_a_child_process_gets_the_same_settings(tmp_path: Path) -> None:
         ("VIDGEN_TTL_DAYS", "nan"),
         ("VIDGEN_DISK_QUOTA_GB", "-5"),
         ("VIDGEN_DISK_QUOTA_GB", "inf"),
+        ("VIDGEN_TTL_DAYS", "3651"),
+        ("VIDGEN_TTL_DAYS", "1e300"),
+        ("VIDGEN_DISK_QUOTA_GB", "1000001"),
         ("VIDGEN_LOG", "loud"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_named(variable: str, value: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"{variable} must be .*{value}"):
         load_settings({variable: value}, tmp_path)
+
+
+def test_the_largest_values_are_allowed(tmp_path: Path) -> None:
+    environ = {"VIDGEN_TTL_DAYS": "3650", "VIDGEN_DISK_QUOTA_GB": "1e6"}
+    settings = load_settings(environ, tmp_path)
+    assert (settings.ttl_days, settings.disk_quota_gb) == (3650.0, 1_000_000.0)
 
 
 @pytest.mark.parametrize(
