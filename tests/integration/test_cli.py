@@ -262,7 +262,9 @@ def test_a_restart_of_redis_does_not_end_a_run(tmp_path: Path, mode: list[str]) 
         restart(1.5)
         out, errors = run.communicate(timeout=90)
     assert run.returncode == 0, errors
-    assert json.loads(out)["totals"]["made"] == 2
+    # A job that had to be done again may find its film made: then it is not made twice.
+    totals = json.loads(out)["totals"]
+    assert (totals["made"] + totals["joined"], totals["failed"]) == (2, 0)
 
 
 @contextmanager
