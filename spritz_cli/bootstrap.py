@@ -83,7 +83,8 @@ class Production:
 
 
 def open_production(
-    settings: Settings, *, patient: bool = False, hurried: bool = False
+    settings: Settings, *, patient: bool = False, hurried: bool = False, proven: bool = False
 ) -> Production:
-    """Connect to Redis (`patient`, `hurried`: see open_redis) and return the rest unbuilt."""
-    return Production(settings, open_redis(settings, patient=patient, hurried=hurried))
+    """Connect to Redis (for the flags see open_redis) and return the rest unbuilt."""
+    redis = open_redis(settings, patient=patient, hurried=hurried, proven=proven)
+    return Production(settings, redis)

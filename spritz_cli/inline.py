@@ -251,7 +251,7 @@ def _work(settings: Settings, pipe: Connection, parent: int) -> None:
     signal.signal(signal.SIGTERM, _leave)
     die_with_parent(parent, signal.SIGTERM)
     try:
-        with open_production(settings, patient=True) as production:
+        with open_production(settings, patient=True, proven=True) as production:
             while True:
                 pipe.send(_answer(production, *pipe.recv()))
     except (EOFError, BrokenPipeError, ConnectionResetError):

@@ -49,15 +49,19 @@ class OpenRedis:
         self.close()
 
 
-def open_redis(settings: Settings, *, patient: bool = False, hurried: bool = False) -> OpenRedis:
+def open_redis(
+    settings: Settings, *, patient: bool = False, hurried: bool = False, proven: bool = False
+) -> OpenRedis:
     """Connect to the server of `settings.redis_url`; without one, to the embedded server.
 
     A server that is named but cannot be reached is an error, never a reason to
     use another one. A `patient` client outlasts a restart of the server, a
-    `hurried` one soon gives up on a server that hangs.
+    `hurried` one soon gives up on a server that hangs. `proven`: the server has
+    just answered another process of this run, so it is not asked again.
     """
     if settings.redis_url:
-        _require_answer(settings.redis_url, hurried=hurried)
+        if not proven:
+            _require_answer(settings.redis_url, hurried=hurried)
         client = connect(settings.redis_url, patient=patient, hurried=hurried)
         return OpenRedis(client, settings.redis_url)
     return _open_embedded(EmbeddedServer(settings.state_dir / "redis"), _retry(patient))
