@@ -141,7 +141,8 @@ def _text_width(words: str, style: str) -> float:
     from spritz_cli.scene.text import width
 
     size, weight = tokens.TYPE[style]
-    return width(words, size, weight)
+    # What a macro gave is Markup, which the shaper does not take for text.
+    return width(str(words), size, weight)
 
 
 def _figure(value: float, item: KeyFigure) -> str:

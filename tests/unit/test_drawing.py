@@ -100,3 +100,10 @@ def test_a_figure_shows_its_own_number_at_the_end(catalog) -> None:
     svg = shipped_scenes().open(changed).svg(14)
     assert ">21.9%<" in svg
     assert ">$5.00<" in svg
+
+
+def test_what_a_macro_gave_can_be_measured(tmp_path: Path) -> None:
+    macro = "{% macro words() %}never shaped before{% endmacro %}"
+    source = macro + '<g opacity="{{ 1 if text_width(words(), "note") > 100 else 0 }}"/>'
+    library = library_with(tmp_path, HEAD + source + "</svg>")
+    assert 'opacity="1"' in library.open(template()).svg(0)
