@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 import struct
 import subprocess
@@ -70,11 +71,20 @@ def binary() -> str:
 @cache
 def version() -> str:
     """Return ffmpeg's version, e.g. "9.0.2", without running it if it is the bundled one."""
-    match = re.search(r"-v?(\d[\d.]*\d)", Path(binary()).name)
+    named = os.environ.get("IMAGEIO_FFMPEG_EXE") or _bundled()
+    match = re.search(r"-v?(\d[\d.]*\d)", Path(named).name)
     if match:
         return match[1]
     banner = subprocess.run([binary(), "-version"], capture_output=True, text=True, check=False)
     return banner.stdout.split("\n", 1)[0].removeprefix("ffmpeg version ").split(" ")[0]
+
+
+def _bundled() -> str:
+    """Return the name of the bundled program, without the trial run that `binary` makes."""
+    import imageio_ffmpeg
+
+    programs = Path(imageio_ffmpeg.__file__).parent.glob("binaries/ffmpeg-*")
+    return min((path.name for path in programs), default="")
 
 
 def encode(

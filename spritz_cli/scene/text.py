@@ -7,18 +7,19 @@ looks the same on every machine.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
-import fontpkg_figtree
 import uharfbuzz
 
-from spritz_cli.errors import MissingLibrary, RenderError
+from spritz_cli.errors import RenderError
+from spritz_cli.scene.font import (
+    FAMILY as FAMILY,
+    font_digest as font_digest,
+    font_file as font_file,
+)
 
-FAMILY = "Figtree"
 FEATURES = {"kern": True, "tnum": True, "liga": False}
 WEIGHTS = range(300, 901)
 
@@ -32,23 +33,6 @@ class Line:
 
     width: float
     glyphs: tuple[tuple[float, float, tuple[Step, ...]], ...]
-
-
-def font_file() -> Path:
-    """Return the bundled variable font (upright)."""
-    folder = Path(fontpkg_figtree.__file__).parent / "files"
-    path = folder / f"{FAMILY}[wght].ttf"
-    if not path.is_file():
-        raise MissingLibrary(
-            f"the font {FAMILY} is missing: {path}", hint="Reinstall the package fontpkg-figtree."
-        )
-    return path
-
-
-@cache
-def font_digest() -> str:
-    """Return the SHA-256 of the font file, for the fingerprint."""
-    return hashlib.sha256(font_file().read_bytes()).hexdigest()
 
 
 @cache

@@ -192,17 +192,14 @@ class EmbeddedServer:
 
     def _await_answer(self) -> bool:
         """Whether the server answers; False as soon as it is dead."""
-        for _ in until(PATIENCE):
-            if self._answers():
-                return True
-            if not self._is_alive():
-                return False
+        # One client for all tries: making one takes longer than asking.
+        with closing(self._client()) as client:
+            for _ in until(PATIENCE):
+                if _answers(client):
+                    return True
+                if not self._is_alive():
+                    return False
         raise self._failure(f"the embedded Redis server did not answer within {PATIENCE:.0f} s")
-
-    def _answers(self) -> bool:
-        with closing(self._client()) as client, suppress(RedisError):
-            return bool(client.ping())
-        return False
 
     def _stop(self) -> None:
         for _ in until(PATIENCE):
@@ -295,6 +292,12 @@ class EmbeddedServer:
     def _failure(self, message: str) -> RedisUnavailable:
         hint = f"Its log is {self._log_file}. Or set REDIS_URL to a running server."
         return RedisUnavailable(message, hint=hint)
+
+
+def _answers(client: Redis) -> bool:
+    with suppress(RedisError):
+        return bool(client.ping())
+    return False
 
 
 def _can_read(version: str, stored: str) -> bool:

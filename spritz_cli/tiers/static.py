@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.metadata import version
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +28,7 @@ class StaticTier:
 
     def inputs(self, template: Template) -> dict[str, Any]:
         """Return everything the film is made from; its digest is the fingerprint."""
-        from spritz_cli.scene.text import font_digest
+        from spritz_cli.scene.font import font_digest
 
         return {
             "template": template.document(),
@@ -35,7 +36,7 @@ class StaticTier:
             "font": font_digest(),
             "frame": [tokens.WIDTH, tokens.HEIGHT, tokens.FPS],
             "encoder": [ffmpeg.version(), *ffmpeg.ENCODER_SETTINGS],
-            "renderer": [RENDERER, version("cairosvg"), version("uharfbuzz")],
+            "renderer": [RENDERER, _version("cairosvg"), _version("uharfbuzz")],
         }
 
     def make(self, template: Template, scratch: Path, progress: Progress) -> Film:
@@ -52,6 +53,12 @@ class StaticTier:
             captions=vtt,
         )
         return Film(video, poster, vtt, scene.duration, tokens.WIDTH, tokens.HEIGHT)
+
+
+@cache
+def _version(package: str) -> str:
+    # Its metadata is parsed each time, and every film of a plan asks.
+    return metadata.version(package)
 
 
 def _watched(scene: Scene, progress: Progress, poster: Path) -> Iterator[bytearray]:
