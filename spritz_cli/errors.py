@@ -3,6 +3,9 @@
 VidgenError                      1  something asked for could not be had
 ├── RenderError                  1  a film could not be drawn or encoded
 ├── LeaseLost                    1  another process took over this template
+├── ProviderError                1  the provider of footage refused, or failed
+│   ├── OutcomeUnknown           1  it may have accepted a request, and may charge for it
+│   └── StillRunning             1  time is up and the job is still at work: resume it
 ├── UsageError                   2  a selector, flag or setting makes no sense
 │   ├── CatalogError             2  templates.yaml is not valid (all problems at once)
 │   └── UnknownTemplate          2  no such persona or topic (also a ValueError)
@@ -16,6 +19,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+#: Why a provider of footage did not deliver. `lost`: a job or an answer that nobody can find.
+ProviderKind = Literal[
+    "moderation", "auth", "quota", "rate", "invalid", "server", "lost", "unreachable"
+]
 
 
 class VidgenError(Exception):
@@ -35,6 +44,33 @@ class RenderError(VidgenError):
 
 class LeaseLost(VidgenError):
     """Another process took over the template that this one was working on."""
+
+
+class ProviderError(VidgenError):
+    """The provider of footage refused a request, failed at it, or cannot be reached.
+
+    `retry_after` are the seconds that it asked to wait, if it did.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: ProviderKind,
+        hint: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.kind = kind
+        self.retry_after = retry_after
+
+
+class OutcomeUnknown(ProviderError):
+    """A request may or may not have been accepted: it may be charged, never repeat it."""
+
+
+class StillRunning(ProviderError):
+    """The time was up while the job was still at work; it can be waited for again."""
 
 
 class UsageError(VidgenError):

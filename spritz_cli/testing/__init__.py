@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from redis import Redis
 
 from spritz_cli.errors import VidgenError
 from spritz_cli.models import Cue, Film, KeyFigure, Template, TextCard, Tier
+from spritz_cli.tiers.base import Offer, Progress
 
 
 def fake_redis() -> Redis:
@@ -63,11 +63,17 @@ class FakeTier:
     """Writes a tiny file set at once, or raises `error`; `made` lists what it was asked for."""
 
     def __init__(
-        self, name: Tier = "static", *, content: str = "film", error: VidgenError | None = None
+        self,
+        name: Tier = "static",
+        *,
+        content: str = "film",
+        error: VidgenError | None = None,
+        price: int = 0,
     ) -> None:
         self._name = name
         self.content = content
         self.error = error
+        self.price = price
         self.made: list[str] = []
 
     @property
@@ -78,7 +84,11 @@ class FakeTier:
         """Return what a fingerprint is taken of; `content` stands for the drawing."""
         return {**template.document(), "drawing": self.content}
 
-    def make(self, template: Template, scratch: Path, progress: Callable[[float], None]) -> Film:
+    def offer(self, template: Template) -> Offer:  # noqa: ARG002
+        """Return `price` for every template."""
+        return Offer(self.price)
+
+    def make(self, template: Template, scratch: Path, progress: Progress) -> Film:
         """Write the files of `sample_film`, with a digest of its own for each template."""
         self.made.append(template.name)
         if self.error:

@@ -1,0 +1,1 @@
+"""A careful client of servers that speak the shape of the OpenAI Videos API."""
