@@ -17,6 +17,13 @@ TIERS: tuple[Tier, ...] = get_args(Tier)
 MANIFEST_SCHEMA = "1"
 
 
+def dollars(micro: int) -> str:
+    """Write micro-dollars as dollars, to the cent or as exactly as it takes: "1.60"."""
+    whole, rest = divmod(micro, 1_000_000)
+    cents = f"{rest:06d}".rstrip("0")
+    return f"{whole}.{cents:0<2}"
+
+
 def manifest_key(persona: str, topic: str) -> str:
     """Return the 16 hex digits under which the manifest files a template."""
     return hashlib.sha256(f"{persona}:{topic}".encode()).hexdigest()[:16]
@@ -57,6 +64,8 @@ class Template:
     `topics` computed from them. `fallback_static` names the scene file below
     `svg_templates/`; `accent` the persona's colour token; `review_by` the ISO
     date by which the outside facts it quotes are to be looked up again.
+    Films of a higher `priority` get generated footage first; a higher `take`
+    asks for other footage of the same prompt.
     """
 
     persona: str
@@ -76,6 +85,8 @@ class Template:
     results: Mapping[str, Any] = field(default_factory=dict)
     figures: tuple[KeyFigure, ...] = ()
     review_by: str | None = None
+    priority: int = 0
+    take: int = 1
 
     @property
     def name(self) -> str:
@@ -86,11 +97,21 @@ class Template:
         return manifest_key(self.persona, self.topic)
 
     def document(self) -> dict[str, Any]:
-        """Return everything that a film is made from, as plain JSON values."""
+        """Return everything that a drawing is made from, as plain JSON values."""
         values = asdict(self)
-        # A reminder for the editor: no frame shows it.
-        del values["review_by"]
+        # Notes to the editor and about footage: no frame that we draw shows them.
+        for name in ("review_by", "priority", "take"):
+            del values[name]
         return values
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the generated footage of a film comes from and what it cost, in micro-dollars."""
+
+    provider: str
+    model: str
+    micro: int
 
 
 @dataclass(frozen=True)
@@ -103,6 +124,7 @@ class Film:
     duration_seconds: float
     width: int
     height: int
+    source: Source | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,161 @@
+"""`vidgen budget`: what generated footage has cost, and what it may cost today."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spritz_cli.cli import console
+from spritz_cli.cli.console import Column
+from spritz_cli.cli.options import Json, settings_of
+from spritz_cli.cli.quick import QuickCommand
+from spritz_cli.cli.words import counted, span
+from spritz_cli.models import dollars
+
+if TYPE_CHECKING:
+    from spritz_cli.storage.budget import Charge, DailyBudget, Day
+
+#: What is older has expired.
+MOST_DAYS = 40
+
+AMOUNTS = (
+    Column("ORDERS", right=True, optional=True),
+    Column("SPENT", right=True),
+    Column("HELD", right=True),
+)
+
+
+def register(app: typer.Typer) -> None:
+    app.command(cls=QuickCommand, epilog="Exit codes: 0 done, 2 usage, 3 infrastructure.")(budget)
+
+
+def budget(
+    context: typer.Context,
+    days: Annotated[
+        int, typer.Option(min=1, max=MOST_DAYS, help="How many days to look back on.")
+    ] = 7,
+    as_json: Json = False,
+) -> None:
+    """Show what generated footage cost, and what is left today.
+
+    Example: vidgen budget --days 30
+    """
+    from spritz_cli.bootstrap import open_production
+
+    with open_production(settings_of(context)) as production:
+        spending = spending_of(production.budget, days)
+    if as_json:
+        console.document(spending.document())
+    elif spending.days:
+        _show(spending)
+    else:
+        console.out(_nothing(days, spending.today))
+
+
+@dataclass(frozen=True)
+class Spending:
+    """Today, the days that cost anything (newest first), and when the next one begins."""
+
+    today: Day
+    days: Sequence[Day]
+    seconds_to_reset: float
+
+    def document(self) -> dict[str, Any]:
+        """Return amounts in US dollars, exact to the micro-dollar."""
+        today = self.today
+        reset = date.fromisoformat(today.date) + timedelta(days=1)
+        return {
+            "date": today.date,
+            "cap_usd": _usd(today.cap_micro),
+            "spent_usd": _usd(today.spent),
+            "held_usd": _usd(today.held),
+            "left_usd": _usd(today.left),
+            "resets_at": f"{reset.isoformat()}T00:00:00+00:00",
+            "resets_in_seconds": round(self.seconds_to_reset),
+            "templates": [
+                {"template": name or None, **sums.document()}
+                for name, sums in _by_template(today.charges)
+            ],
+            "days": [{"date": day.date, **Sums.of(day.charges).document()} for day in self.days],
+        }
+
+
+@dataclass(frozen=True)
+class Sums:
+    """How many orders some charges are for, and what they add up to in micro-dollars."""
+
+    orders: int
+    spent: int
+    held: int
+
+    @classmethod
+    def of(cls, charges: Iterable[Charge]) -> Sums:
+        charges = list(charges)
+        spent = [charge.micro for charge in charges if charge.state == "spent"]
+        held = [charge.micro for charge in charges if charge.state == "held"]
+        return cls(len(charges), sum(spent), sum(held))
+
+    def row(self) -> list[str]:
+        return [str(self.orders), f"${dollars(self.spent)}", f"${dollars(self.held)}"]
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "orders": self.orders,
+            "spent_usd": _usd(self.spent),
+            "held_usd": _usd(self.held),
+        }
+
+
+def spending_of(budget: DailyBudget, days: int) -> Spending:
+    """Look up the last `days` days."""
+    found = budget.days(days)
+    today = budget.today()
+    return Spending(today, found, budget.seconds_to_reset())
+
+
+def _show(spending: Spending) -> None:
+    today = spending.today
+    console.out(f"Today, {today.date} (UTC)")
+    for name, text in _lines(today):
+        console.out(f"  {name.ljust(5)}  {text}".rstrip())
+    console.out(f"A new day begins at 00:00 UTC, in {span(spending.seconds_to_reset)}.")
+    if today.charges:
+        console.out()
+        rows = [[name or "(unknown)", *sums.row()] for name, sums in _by_template(today.charges)]
+        console.table([Column("TEMPLATE"), *AMOUNTS], rows)
+    console.out()
+    past = [[day.date, *Sums.of(day.charges).row()] for day in spending.days]
+    console.table([Column("DAY"), *AMOUNTS], past)
+
+
+def _lines(today: Day) -> list[tuple[str, str]]:
+    waiting = "  not known for certain yet, counts as spent" if today.held else ""
+    return [
+        ("cap", "none" if today.cap_micro is None else f"${dollars(today.cap_micro)}"),
+        ("spent", f"${dollars(today.spent)}"),
+        ("held", f"${dollars(today.held)}{waiting}"),
+        ("left", "no limit" if today.left is None else f"${dollars(today.left)}"),
+    ]
+
+
+def _nothing(days: int, today: Day) -> str:
+    when = "today" if days == 1 else f"in the last {counted(days, 'day')}"
+    cap = today.cap_micro
+    limit = "there is no cap" if cap is None else f"a day may cost ${dollars(cap)}"
+    return f"Nothing was spent on generated footage {when}; {limit}."
+
+
+def _by_template(charges: Iterable[Charge]) -> list[tuple[str, Sums]]:
+    charges = list(charges)
+    names = sorted({charge.template for charge in charges})
+    return [
+        (name, Sums.of(charge for charge in charges if charge.template == name)) for name in names
+    ]
+
+
+def _usd(micro: int | None) -> float | None:
+    return None if micro is None else micro / 1_000_000

@@ -1,0 +1,332 @@
+"""What generated footage may cost in a day, counted before anything is ordered.
+
+One Redis hash per UTC day by the server's clock: order id → charge. There are no
+totals that could drift from it: the scripts add up the charges, which are few.
+All money is in whole micro-dollars.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Literal
+
+from redis import Redis, ResponseError
+
+from spritz_cli.errors import InfrastructureError
+from spritz_cli.storage.redis_errors import redis_errors
+
+#: What a day may cost unless the settings say otherwise.
+DEFAULT_CAP_MICRO = 5_000_000
+
+#: For how many days a day can be looked up afterwards.
+KEPT_DAYS = 40
+
+DAY_SECONDS = 86_400
+
+ChargeState = Literal["held", "spent"]
+
+_EPOCH = date(1970, 1, 1).toordinal()
+
+# Reads a charge in exactly the form that we write. Anything else is damaged: nil.
+_CHARGE = """
+local function charge(text)
+  local micro, state, template =
+    string.match(text, '^{"micro":(%d+),"state":"(%l+)","template":(".*")}$')
+  if state ~= 'held' and state ~= 'spent' then return nil end
+  return tonumber(micro), state, template
+end
+"""
+
+# The start of what is about today: the caller guessed the day, the server knows it.
+_IF_TODAY = """
+local today = math.floor(redis.call('TIME')[1] / 86400)
+if today ~= tonumber(ARGV[1]) then return {'day', today} end
+"""
+
+_READ = """
+return {'done', redis.call('HGETALL', KEYS[1])}
+"""
+
+# The journal is what the disk knows happened, so it counts even where it does not fit.
+_RESERVE = """
+local used, known = 0, {}
+local stored = redis.call('HGETALL', KEYS[1])
+for i = 1, #stored, 2 do
+  local micro, state = charge(stored[i + 1])
+  if not micro then return {'damaged', stored[i]} end
+  used = used + micro
+  known[stored[i]] = {micro = micro, state = state}
+end
+
+local wanted_from = 5 + 2 * ARGV[4]
+for i = 5, wanted_from - 1, 2 do
+  local micro, state = charge(ARGV[i + 1])
+  local before = known[ARGV[i]] or {micro = 0, state = micro > 0 and 'lost' or 'free'}
+  if before.state == 'lost' or (before.state == 'held' and state == 'spent') then
+    used = used + micro - before.micro
+    known[ARGV[i]] = {micro = micro, state = state}
+    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+  end
+end
+
+local wanted, fresh = 0, {}
+for i = wanted_from, #ARGV, 2 do
+  local micro = charge(ARGV[i + 1])
+  if micro > 0 and not known[ARGV[i]] then
+    wanted = wanted + micro
+    known[ARGV[i]] = true
+    fresh[#fresh + 1] = i
+  end
+end
+local fits = wanted == 0 or ARGV[3] == '' or used + wanted <= tonumber(ARGV[3])
+if fits then
+  for _, i in ipairs(fresh) do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+end
+redis.call('EXPIREAT', KEYS[1], ARGV[2])
+return {fits and 'done' or 'full'}
+"""
+
+# Of several amounts for one order the largest stands, in whichever order they arrive.
+_SETTLE = """
+local template = ARGV[4]
+local stored = redis.call('HGET', KEYS[1], ARGV[2])
+if stored then
+  local micro, state
+  micro, state, template = charge(stored)
+  if not micro then return {'damaged', ARGV[2]} end
+  if state == 'spent' and micro >= tonumber(ARGV[3]) then return {'done'} end
+elseif tonumber(ARGV[3]) == 0 then
+  return {'done'}
+end
+local text = '{"micro":' .. ARGV[3] .. ',"state":"spent","template":' .. template .. '}'
+redis.call('HSET', KEYS[1], ARGV[2], text)
+redis.call('EXPIREAT', KEYS[1], ARGV[1])
+return {'done'}
+"""
+
+_RELEASE = """
+local stored = redis.call('HGET', KEYS[1], ARGV[1])
+if not stored then return {'done'} end
+local micro, state = charge(stored)
+if not micro then return {'damaged', ARGV[1]} end
+if state == 'held' then redis.call('HDEL', KEYS[1], ARGV[1]) end
+return {'done'}
+"""
+
+
+@dataclass(frozen=True)
+class Charge:
+    """What one order costs: `held` until it is known for certain, then `spent`."""
+
+    order: str
+    template: str
+    micro: int
+    state: ChargeState
+
+
+@dataclass(frozen=True)
+class Day:
+    """The charges of one UTC day, by order id, and the cap that applies now."""
+
+    date: str
+    charges: tuple[Charge, ...]
+    cap_micro: int | None
+
+    @property
+    def spent(self) -> int:
+        return sum(charge.micro for charge in self.charges if charge.state == "spent")
+
+    @property
+    def held(self) -> int:
+        return sum(charge.micro for charge in self.charges if charge.state == "held")
+
+    @property
+    def used(self) -> int:
+        return self.spent + self.held
+
+    @property
+    def left(self) -> int | None:
+        """What may still be ordered, never below 0; None without a cap."""
+        return None if self.cap_micro is None else max(0, self.cap_micro - self.used)
+
+
+class DailyBudget:
+    """Lets orders through while the day's charges stay within `cap_micro` (None: no cap).
+
+    Every method raises InfrastructureError that names the key if what is stored
+    there is damaged: no charge is ever taken for nothing. `clock` only guesses
+    the day, which the server then confirms or corrects.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        prefix: str = "video:",
+        cap_micro: int | None = DEFAULT_CAP_MICRO,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if cap_micro is not None:
+            _require_amount(cap_micro)
+        self.cap_micro = cap_micro
+        self._redis = redis
+        self._prefix = prefix
+        self._clock = clock
+        self._read = redis.register_script(_IF_TODAY + _READ)
+        self._reserve = redis.register_script(_IF_TODAY + _CHARGE + _RESERVE)
+        self._settle = redis.register_script(_CHARGE + _SETTLE)
+        self._release = redis.register_script(_CHARGE + _RELEASE)
+
+    def today(self) -> Day:
+        """Return what today, by the server's clock, has cost so far."""
+        number, (_, flat) = self._ask_today(self._read, lambda _: [])
+        return self._day(number, dict(zip(flat[::2], flat[1::2], strict=True)))
+
+    def days(self, count: int) -> list[Day]:
+        """Return the last `count` days up to today, newest first, without the free ones."""
+        today = self.today()
+        last = _number(today.date)
+        numbers = range(last - 1, last - count, -1)
+        past = map(self._day, numbers, self._stored(numbers))
+        return [day for day in (today, *past) if day.charges][: max(0, count)]
+
+    def seconds_to_reset(self) -> float:
+        """Return how long today lasts yet, by the server's clock."""
+        with redis_errors():
+            seconds, micros = self._redis.time()
+        return float(DAY_SECONDS - (seconds + micros / 1e6) % DAY_SECONDS)
+
+    def reserve(
+        self,
+        charges: Sequence[Charge],
+        *,
+        journal: Iterable[Charge] = (),
+        journal_day: str | None = None,
+    ) -> str | None:
+        """Hold all charges, or none of them; return their day, None if they exceed the cap.
+
+        An order that today knows already is not counted again. `journal` is what
+        the disk knows of today: what Redis has forgotten of it is put back first,
+        whether or not it fits. With `journal_day` it is left out on any other day.
+        """
+        wanted = [text for charge in charges for text in (charge.order, _text(charge))]
+        known = [text for charge in journal for text in (charge.order, _text(charge))]
+
+        def arguments(number: int) -> list[Any]:
+            told = known if journal_day in (None, _date(number)) else []
+            cap = "" if self.cap_micro is None else self.cap_micro
+            return [_expiry(number), cap, len(told) // 2, *told, *wanted]
+
+        number, (word, *_) = self._ask_today(self._reserve, arguments)
+        return _date(number) if word == "done" else None
+
+    def settle(self, day: str, order: str, micro: int, *, template: str = "") -> None:
+        """Record what an order really cost, within the cap or not; also if Redis has lost it.
+
+        Repeating it changes nothing; of different amounts the largest stands.
+        `template` is for an order that Redis has lost.
+        """
+        _require_amount(micro)
+        number = _number(day)
+        self._ask(self._settle, number, [_expiry(number), order, micro, json.dumps(template)])
+
+    def release(self, day: str, order: str) -> None:
+        """Give back what is held for an order that was surely never charged."""
+        self._ask(self._release, _number(day), [order])
+
+    def _ask_today(
+        self, script: Callable[..., Any], arguments: Callable[[int], list[Any]]
+    ) -> tuple[int, list[Any]]:
+        number = int(self._clock() // DAY_SECONDS)
+        while True:
+            answer = self._ask(script, number, [number, *arguments(number)])
+            if answer[0] != "day":
+                return number, answer
+            number = int(answer[1])
+
+    def _ask(self, script: Callable[..., Any], number: int, arguments: list[Any]) -> list[Any]:
+        key = self._key(number)
+        with redis_errors():
+            try:
+                answer: list[Any] = script(keys=[key], args=arguments)
+            except ResponseError as exc:
+                raise _no_budget(key) if _is_of_another_type(exc) else exc from None
+        if answer[0] == "damaged":
+            raise _damaged(key, answer[1])
+        return answer
+
+    def _stored(self, numbers: Iterable[int]) -> list[Any]:
+        keys = [self._key(number) for number in numbers]
+        with redis_errors():
+            pipeline = self._redis.pipeline(transaction=False)
+            for key in keys:
+                pipeline.hgetall(key)
+            answers = pipeline.execute(raise_on_error=False)
+            for key, answer in zip(keys, answers, strict=True):
+                if isinstance(answer, Exception):
+                    raise _no_budget(key) if _is_of_another_type(answer) else answer
+            return answers
+
+    def _day(self, number: int, stored: Mapping[str, str]) -> Day:
+        charges = [_charge(self._key(number), *item) for item in sorted(stored.items())]
+        return Day(_date(number), tuple(charges), self.cap_micro)
+
+    def _key(self, number: int) -> str:
+        return f"{self._prefix}budget:{_date(number)}"
+
+
+def _require_amount(micro: object) -> None:
+    if not isinstance(micro, int) or isinstance(micro, bool) or micro < 0:
+        raise ValueError(f"an amount is a whole number of micro-dollars from 0 up, not {micro!r}")
+
+
+def _text(charge: Charge) -> str:
+    _require_amount(charge.micro)
+    fields = {"micro": charge.micro, "state": charge.state, "template": charge.template}
+    return json.dumps(fields, separators=(",", ":"))
+
+
+def _charge(key: str, order: str, text: str) -> Charge:
+    try:
+        fields = json.loads(text)
+        charge = Charge(order, fields["template"], fields["micro"], fields["state"])
+        if charge.state in ("held", "spent") and _text(charge) == text:
+            return charge
+    except (TypeError, ValueError, KeyError):
+        pass
+    raise _damaged(key, order)
+
+
+def _damaged(key: str, order: str) -> InfrastructureError:
+    return InfrastructureError(
+        f"{key} in Redis holds a damaged charge for the order {order}",
+        hint="No footage is ordered that day. If you know what the order cost, delete that field.",
+    )
+
+
+def _no_budget(key: str) -> InfrastructureError:
+    return InfrastructureError(
+        f"{key} in Redis is not a day of the budget",
+        hint="Delete that key if nobody needs it, or point REDIS_URL to another server.",
+    )
+
+
+def _is_of_another_type(answer: Exception) -> bool:
+    # Older servers put the name of the script before it.
+    return isinstance(answer, ResponseError) and "WRONGTYPE" in str(answer)
+
+
+def _number(day: str) -> int:
+    return date.fromisoformat(day).toordinal() - _EPOCH
+
+
+def _date(number: int) -> str:
+    return date.fromordinal(number + _EPOCH).isoformat()
+
+
+def _expiry(number: int) -> int:
+    return (number + 1 + KEPT_DAYS) * DAY_SECONDS
