@@ -8,7 +8,7 @@ import re
 import struct
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from spritz_cli.errors import MissingLibrary, RenderError, StorageError
+from spritz_cli.media.montage import Clip, Frame, montage
 
 #: sRGB to BT.709 with full chroma and no SIMD-dependent rounding; setparams is
 #: what writes primaries and transfer into the file.
@@ -25,15 +26,40 @@ _COLOUR = (
     "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
 )
 
-#: Everything that decides the bytes of a film besides its frames. The number of
-#: threads is fixed because x264's output depends on it.
-ENCODER_SETTINGS = (
-    *("-vf", _COLOUR),
+_CODING = (
     *("-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-pix_fmt", "yuv420p"),
     *("-color_range", "tv", "-colorspace", "bt709"),
     *("-color_primaries", "bt709", "-color_trc", "bt709", "-threads", "2"),
     *("-fflags", "+bitexact", "-flags:v", "+bitexact", "-map_metadata", "-1"),
     *("-bsf:v", "filter_units=remove_types=6", "-movflags", "+faststart"),
+)
+
+#: Everything that decides the bytes of a film besides its frames. The number of
+#: threads is fixed because x264's output depends on it.
+ENCODER_SETTINGS = ("-vf", _COLOUR, *_CODING)
+
+#: Footage comes from outside: a playlist or script in its place could name files of
+#: ours, a huge frame take all memory.
+_UNTRUSTED = (
+    *("-protocol_whitelist", "file,pipe", "-format_whitelist", "mov,mp4,matroska,webm"),
+    *("-max_pixels", str(8192 * 4352)),
+)
+
+#: More of a segment is never looked at.
+MAX_FOOTAGE_SECONDS = 120
+
+#: From so many lines on, players take a film that does not tell its colours for BT.709.
+HD_LINES = 720
+_MATRICES = frozenset(
+    ("bt709", "smpte170m", "bt470bg", "fcc", "smpte240m", "bt2020nc", "bt2020c", "gbr", "ycgco")
+)
+_STREAM = re.compile(r"^  Stream #.*: Video: .*?, \w+(?:\(([^)]*)\))?, \d+x(\d+)", re.MULTILINE)
+
+#: What the decoder says, not the file: its title may have any word in it. A picture that
+#: changes its size or colours halfway would start the whole montage anew.
+_COMPLAINT = re.compile(
+    r"^(?:\[.* @ 0x\w+\]|Error) .*(?:error|corrupt|invalid|partial file|reconfiguring).*$",
+    re.MULTILINE | re.IGNORECASE,
 )
 
 PIPE_BYTES = 1 << 20
@@ -110,6 +136,67 @@ def encode(
             stream.write(frame)
 
 
+def compose(
+    clips: Sequence[Clip],
+    overlay: Iterable[bytes | bytearray],
+    path: Path,
+    *,
+    frame: Frame,
+    duration: float,
+    captions: Path,
+) -> None:
+    """Encode footage with a drawing over it: exactly `duration` seconds, without its sound.
+
+    `overlay` yields every frame of the film as raw B, G, R, A, premultiplied.
+    Raises RenderError when ffmpeg fails, StorageError when the disk is full.
+    """
+    frames = round(duration * frame.fps)
+    command = [*_raw_input(frame.width, frame.height, frame.fps, "bgra"), "-"]
+    for clip in clips:
+        command += [*_footage_input(clip.path)]
+    command += ["-i", str(captions), "-c:s", "mov_text", "-metadata:s:s:0", "language=eng"]
+    graph = f"{montage(clips, frame, frames)},{_COLOUR}[film]"
+    command += ["-filter_complex_threads", "2", "-filter_complex", graph, "-map", "[film]"]
+    command += ["-map", f"{len(clips) + 1}:s", "-map_chapters", "-1", "-frames:v", str(frames)]
+    command += [*_CODING, str(path)]
+    with _running(command, path.parent) as stream:
+        for pixels in overlay:
+            stream.write(pixels)
+
+
+def footage(path: Path, fps: int) -> Clip:
+    """Look at a segment of footage by decoding it; raises RenderError if it is damaged."""
+    command = [binary(), "-hide_banner", "-nostdin", *_footage_input(path)]
+    told = _run([*command, "-map", "0:v:0", "-vf", f"fps={fps}", "-f", "null", "-"])
+    complaint = _COMPLAINT.search(told.stderr)
+    if told.returncode != 0 or complaint:
+        said = complaint[0] if complaint else _last_line(told.stderr)
+        raise RenderError(
+            f"the footage {path.name} does not play: {said}", hint="Other footage is needed."
+        )
+    counted = re.findall(r"frame=\s*(\d+)", told.stderr)
+    if not counted or counted[-1] == "0":
+        raise RenderError(f"the footage {path.name} holds no picture")
+    return Clip(path, int(counted[-1]), _matrix(told.stderr))
+
+
+def still(path: Path, second: float, *, width: int, height: int) -> bytes:
+    """Return the picture that a film of ours shows at a second, as raw B, G, R, unused bytes."""
+    colours = "scale=in_color_matrix=bt709:in_range=tv:out_range=pc:flags=accurate_rnd"
+    command = [*_quiet(), "-ss", f"{second:.4f}", "-i", str(path), "-frames:v", "1"]
+    command += ["-vf", f"{colours}+full_chroma_int+full_chroma_inp,format=bgr0"]
+    done = subprocess.run(
+        [*command, "-f", "rawvideo", "-"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode != 0 or len(done.stdout) != 4 * width * height:
+        said = _last_line(done.stderr.decode(errors="replace"))
+        raise RenderError(f"{path} shows nothing at {second:.2f} s: {said}")
+    return done.stdout
+
+
 def encode_file(raw: Path, path: Path, *, width: int, height: int, fps: int) -> None:
     """Encode a file of raw frames with the very same settings: what encoding alone costs."""
     done = _run([*_raw_input(width, height, fps), str(raw), *ENCODER_SETTINGS, str(path)])
@@ -144,9 +231,24 @@ def decode_fully(path: Path) -> None:
     probe(path)
 
 
-def _raw_input(width: int, height: int, fps: int) -> list[str]:
-    command = [*_quiet(), "-y", "-f", "rawvideo", "-pix_fmt", "bgr0"]
+def _raw_input(width: int, height: int, fps: int, pix_fmt: str = "bgr0") -> list[str]:
+    command = [*_quiet(), "-y", "-f", "rawvideo", "-pix_fmt", pix_fmt]
     return [*command, "-s", f"{width}x{height}", "-r", str(fps), "-i"]
+
+
+def _footage_input(path: Path) -> list[str]:
+    return [*_UNTRUSTED, "-t", str(MAX_FOOTAGE_SECONDS), "-i", str(path)]
+
+
+def _matrix(told: str) -> str:
+    """Return the colour matrix that footage is tagged with, or what players take it for."""
+    stream = _STREAM.search(told)
+    if not stream:
+        return "auto"
+    tags = {tag.partition("/")[0] for tag in (stream[1] or "").split(", ")}
+    if tags & _MATRICES:
+        return "auto"
+    return "bt709" if int(stream[2]) >= HD_LINES else "bt601"
 
 
 def _quiet() -> list[str]:
@@ -154,8 +256,14 @@ def _quiet() -> list[str]:
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    # Footage may name itself in any bytes.
     return subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
     )
 
 

@@ -26,16 +26,19 @@ class Canvas:
     """A frame buffer that shows one frame after another.
 
     `pixels` is the raw frame: rows of B, G, R, unused bytes, `4 * width` bytes
-    a row. It is owned by the canvas and changes with the next `show`.
+    a row. It is owned by the canvas and changes with the next `show`. On a
+    transparent canvas the fourth byte is alpha, the others are multiplied by it.
     """
 
-    def __init__(self, width: int, height: int) -> None:
+    def __init__(self, width: int, height: int, *, transparent: bool = False) -> None:
         self.width, self.height = width, height
         self.pixels = bytearray(4 * width * height)
+        self._transparent = transparent
+        form = cairocffi.FORMAT_ARGB32 if transparent else cairocffi.FORMAT_RGB24
         self._surface = cairocffi.ImageSurface(
-            cairocffi.FORMAT_RGB24, width, height, data=self.pixels, stride=4 * width
+            form, width, height, data=self.pixels, stride=4 * width
         )
-        self._scratch = cairocffi.ImageSurface(cairocffi.FORMAT_RGB24, width, height)
+        self._scratch = cairocffi.ImageSurface(form, width, height)
         self._recorder = Recorder(width, height)
         self._recordings: dict[Leaf, Recording] = {}
         self._clips: dict[Definition, tuple[float, float, float, float]] = {}
@@ -88,6 +91,8 @@ class Canvas:
         # Without a clip, on a second surface: cairo rounds the antialiasing of a
         # whole row of pixels differently where a clip cuts through a shape.
         context = cairocffi.Context(self._scratch)
+        if self._transparent:
+            _clear(context, damage)
         for item in items:
             self._paint_item(context, item, damage)
         self._scratch.flush()
@@ -173,6 +178,15 @@ def _clip_to(context: Any, boxes: Iterable[Box]) -> None:
     for x0, y0, x1, y1 in boxes:
         context.rectangle(x0, y0, x1 - x0, y1 - y0)
     context.clip()
+
+
+def _clear(context: Any, boxes: Iterable[Box]) -> None:
+    """Take away what was there: nothing else paints all of a transparent frame."""
+    context.save()
+    _clip_to(context, boxes)
+    context.set_operator(cairocffi.OPERATOR_CLEAR)
+    context.paint()
+    context.restore()
 
 
 def _is_plain(mark: Mark) -> bool:

@@ -105,15 +105,16 @@ def times(duration: float) -> Iterator[float]:
         yield round(index / tokens.FPS, 6)
 
 
-def frames(scene: Scene) -> Iterator[bytearray]:
+def frames(scene: Scene, *, transparent: bool = False) -> Iterator[bytearray]:
     """Yield every frame of a film as raw pixels (see Canvas.pixels).
 
     It is the same buffer each time, valid until the next frame is asked for.
+    `transparent`: the scene has no paper, what it leaves out lets through what is below.
     """
     from spritz_cli.scene.canvas import Canvas
     from spritz_cli.scene.document import parse
 
-    canvas = Canvas(tokens.WIDTH, tokens.HEIGHT)
+    canvas = Canvas(tokens.WIDTH, tokens.HEIGHT, transparent=transparent)
     shown = None
     for t in times(scene.duration):
         svg = scene.svg(t)

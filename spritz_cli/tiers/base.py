@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from spritz_cli.errors import VidgenError
 from spritz_cli.models import Film, Template, Tier
 
-#: Called with the share of the work that is done, 0 to 1.
-Progress = Callable[[float], None]
+
+class Progress(Protocol):
+    """Called with the share of the work that is done, 0 to 1, and what is being done."""
+
+    def __call__(self, share: float, stage: str = "drawing") -> None: ...
 
 
 class TierUnavailable(VidgenError):
     """A tier cannot make this film now; `reason` is what the manifest records.
 
-    Reasons: `not_configured`, `budget`, `provider_error`, `moderation`, `render_error`.
+    Reasons: `not_configured`, `unpriced`, `budget`, `provider_error`, `moderation`,
+    `render_error`. Asking again makes sense after `retry_seconds`; None: not at all.
     """
 
-    def __init__(self, message: str, *, reason: str, hint: str = "") -> None:
+    def __init__(
+        self, message: str, *, reason: str, hint: str = "", retry_seconds: float | None = 3600.0
+    ) -> None:
         super().__init__(message, hint=hint)
         self.reason = reason
+        self.retry_seconds = retry_seconds
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a tier's film of a template costs now, in micro-dollars.
+
+    Before `wait_until` (epoch seconds) the tier is not to be asked, because of
+    `reason` and `error`.
+    """
+
+    micro: int = 0
+    wait_until: float = 0.0
+    reason: str = ""
+    error: str = ""
 
 
 class FilmTier(Protocol):

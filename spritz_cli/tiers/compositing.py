@@ -1,0 +1,81 @@
+"""Generated footage with our own drawing over it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from spritz_cli.errors import RenderError
+from spritz_cli.media import captions, ffmpeg
+from spritz_cli.media.montage import Clip, Frame
+from spritz_cli.models import Film, Template
+from spritz_cli.scene import tokens
+from spritz_cli.scene.drawing import Scene, SceneLibrary, frames
+from spritz_cli.tiers.base import Progress
+
+#: The scene of what lies on footage, the same for every template.
+OVERLAY = "footage.svg.j2"
+
+#: Raise it when a change of the montage changes pixels; films are then made anew.
+COMPOSITOR = 1
+
+#: Footage fills the frame down to the horizon, and its middle is the middle of that.
+FRAME = Frame(tokens.WIDTH, tokens.HEIGHT, tokens.FPS, window=604)
+
+#: A film of which less than this is footage, and the rest one held picture, is none.
+LEAST_SHARE = 0.5
+
+
+def compose(
+    template: Template,
+    library: SceneLibrary,
+    segments: Sequence[Path],
+    scratch: Path,
+    progress: Progress,
+) -> Film:
+    """Write film, poster and captions from segments of footage in their order.
+
+    Raises RenderError when the footage is damaged or much too short.
+    """
+    scene = library.open(replace(template, fallback_static=OVERLAY))
+    clips = _clips(segments, scene)
+    video, poster, vtt = (scratch / f"film.{kind}" for kind in ("mp4", "webp", "vtt"))
+    vtt.write_text(captions.webvtt(template.captions), "utf-8")
+    ffmpeg.compose(
+        clips,
+        _watched(scene, progress),
+        video,
+        frame=FRAME,
+        duration=scene.duration,
+        captions=vtt,
+    )
+    _save_poster(video, scene.duration, poster)
+    return Film(video, poster, vtt, scene.duration, FRAME.width, FRAME.height)
+
+
+def _clips(segments: Sequence[Path], scene: Scene) -> list[Clip]:
+    clips = [ffmpeg.footage(path, FRAME.fps) for path in segments]
+    seconds = sum(clip.frames for clip in clips) / FRAME.fps
+    if seconds < LEAST_SHARE * scene.duration:
+        raise RenderError(
+            f"{scene.template.name}: {seconds:.1f} s of footage are too little "
+            f"for a film of {scene.duration:.0f} s",
+            hint="Order longer or more segments.",
+        )
+    return clips
+
+
+def _watched(scene: Scene, progress: Progress) -> Iterator[bytearray]:
+    total = round(scene.duration * FRAME.fps)
+    for index, pixels in enumerate(frames(scene, transparent=True), start=1):
+        yield pixels
+        progress(index / total)
+
+
+def _save_poster(video: Path, duration: float, path: Path) -> None:
+    from spritz_cli.media.poster import save_poster
+
+    # Half a frame early: the first picture from there on is the last one.
+    last = ffmpeg.still(video, duration - 1.5 / FRAME.fps, width=FRAME.width, height=FRAME.height)
+    save_poster(last, FRAME.width, FRAME.height, path)
