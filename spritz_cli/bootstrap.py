@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from spritz_cli.settings import Settings
+from spritz_cli.settings import Settings, secret, shipped
 from spritz_cli.storage.embedded import OpenRedis, open_redis
 from spritz_cli.storage.leases import Leases
 from spritz_cli.storage.manifest import VideoManifest
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from spritz_cli.catalog import Catalog
     from spritz_cli.pipeline import SourcedTier
     from spritz_cli.scene.drawing import SceneLibrary
-
-logger = logging.getLogger("spritz_cli")
+    from spritz_cli.storage.budget import DailyBudget
+    from spritz_cli.storage.footage import FootageStore
+    from spritz_cli.tiers.provider import Provider
+    from spritz_cli.videos_api.client import VideosAPI
+    from spritz_cli.videos_api.profiles import Profile
 
 
 class Production:
@@ -42,22 +45,69 @@ class Production:
         return VideoStore(self.settings.videos_dir, self.settings.url_prefix)
 
     @cached_property
+    def budget(self) -> DailyBudget:
+        from spritz_cli.storage.budget import DailyBudget
+
+        settings = self.settings
+        cap = None if settings.ignores_budget else round(settings.daily_budget_usd * 1_000_000)
+        return DailyBudget(self.redis.client, settings.key_prefix, cap)
+
+    @cached_property
     def library(self) -> SceneLibrary:
         from spritz_cli.scene.drawing import SceneLibrary
 
         return SceneLibrary(self.settings.scenes)
 
     @cached_property
+    def footage(self) -> FootageStore:
+        from spritz_cli.storage.footage import FootageStore
+
+        return FootageStore(self.settings.videos_dir)
+
+    @cached_property
     def tiers(self) -> tuple[SourcedTier, ...]:
+        """The tiers of the fallback chain that make films, the best first."""
+        from spritz_cli.storage.upgrades import Upgrades
+        from spritz_cli.tiers.sora import SoraTier
         from spritz_cli.tiers.static import StaticTier
 
-        if self.settings.provider:
-            logger.warning(
-                "generated footage (%s) is not supported by this version; "
-                "every film is an animated infographic",
-                self.settings.provider,
-            )
-        return (StaticTier(self.library),)
+        upgrades = Upgrades(self.redis.client, self.settings.key_prefix)
+        sora = SoraTier(self._overlays, self.footage, upgrades, self.provider)
+        return sora, StaticTier(self.library)
+
+    @property
+    def _overlays(self) -> SceneLibrary:
+        from spritz_cli.scene.drawing import SceneLibrary
+        from spritz_cli.tiers.compositing import OVERLAY
+
+        # Scenes of one's own need not draw over footage: ours serves all templates.
+        own = (self.settings.scenes / OVERLAY).is_file()
+        return self.library if own else SceneLibrary(shipped("svg_templates"))
+
+    @cached_property
+    def profile(self) -> Profile | None:
+        return provider_profile(self.settings)
+
+    @cached_property
+    def provider(self) -> Provider | None:
+        """The configured provider with all that guards money and manners."""
+        profile = self.profile
+        if profile is None:
+            return None
+        from spritz_cli.storage.provider_state import Circuit, Gate, Slots
+        from spritz_cli.tiers.provider import Provider
+
+        shared = self.redis.client, self.settings.key_prefix, profile.name
+        return Provider(
+            profile=profile,
+            model=profile.model,
+            connect=partial(_connect, profile),
+            budget=self.budget,
+            circuit=Circuit(*shared),
+            slots=Slots(*shared, profile.max_in_flight),
+            gate=Gate(*shared),
+            deadline_seconds=self.settings.provider_deadline_seconds,
+        )
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -80,6 +130,28 @@ class Production:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def provider_profile(settings: Settings) -> Profile | None:
+    """Return the configured provider of footage, with the overrides of the settings."""
+    if settings.provider is None:
+        return None
+    from spritz_cli.videos_api.profiles import load_profile
+
+    files = [shipped("providers.yaml"), settings.catalog.parent / "providers.yaml"]
+    profile = load_profile(settings.provider, files)
+    if settings.price_per_second_usd is not None:
+        profile = profile.priced(settings.price_per_second_usd)
+    if settings.base_url:
+        # Another server than the one that was shut down.
+        profile = replace(profile, base_url=settings.base_url, retired={})
+    return replace(profile, model=settings.model or profile.model)
+
+
+def _connect(profile: Profile) -> VideosAPI:
+    from spritz_cli.videos_api.client import VideosAPI
+
+    return VideosAPI(profile, secret(profile.api_key_env))
 
 
 def open_production(

@@ -112,6 +112,8 @@ class TemplateEntry(_Strict):
     figures: Annotated[tuple[FigureEntry, ...], Field(min_length=1, max_length=3)]
     parameters: dict[str, Any] = {}
     review_by: _Date | None = None
+    priority: Annotated[int, Field(ge=-1_000, le=1_000)] = 0
+    take: Annotated[int, Field(ge=1, le=1_000)] = 1
 
 
 class CatalogEntry(_Strict):
@@ -156,6 +158,8 @@ _EXPECTED: Mapping[str, tuple[str, str]] = {
     ),
     "format": ("usd, usd2, pct, pct2 or number", "Choose one of the five formats."),
     "review_by": ("a date such as 2027-06-30", 'Write it in quotes: "2027-06-30".'),
+    "priority": ("−1,000–1,000", "Set a whole number; the highest gets footage first."),
+    "take": ("1–1,000", "Set a whole number; a higher one buys other footage of the same prompt."),
 }
 
 #: pydantic's error type -> what the value must be. Braces take the error's context.
@@ -560,6 +564,8 @@ def _build(raw: Mapping[str, Any], resolved: _Resolved, accent: str) -> Template
             )
         ),
         review_by=raw.get("review_by"),
+        priority=raw.get("priority", 0),
+        take=raw.get("take", 1),
     )
 
 

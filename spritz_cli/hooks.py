@@ -72,6 +72,7 @@ def run_cleanup(dry_run: bool = False) -> dict[str, Any]:
             production.catalog,
             production.leases,
             quota_bytes=round(settings.disk_quota_gb * GIB),
+            footage=production.footage,
             dry_run=dry_run,
         )
 
@@ -116,6 +117,7 @@ def _field(recommendation: Any, name: str) -> Any:
 def _enqueue(production: Production, template: Template) -> str:
     from spritz_cli import pipeline
     from spritz_cli.job_queue import JobQueue
+    from spritz_cli.planning import ingredients
 
     item = pipeline.plan(
         [template], store=production.store, manifest=production.manifest, tiers=production.tiers
@@ -123,10 +125,14 @@ def _enqueue(production: Production, template: Template) -> str:
     # Under which addresses films are published is for those to say who make them.
     if item.action == "keep" or item.reason == pipeline.URL_PREFIX_CHANGED:
         return "cached"
-    queue = JobQueue(production.redis.url, production.settings.queue, hurried=True)
+    settings = production.settings
+    queue = JobQueue(
+        production.redis.url, settings.queue, hurried=True, job_timeout=settings.job_timeout
+    )
     try:
         fingerprint = pipeline.fingerprint(template, production.tiers)
-        return queue.enqueue(template, fingerprint, cool_down=True)[0]
+        found = ingredients(template, production.tiers)
+        return queue.enqueue(template, fingerprint, ingredients=found, cool_down=True)[0]
     finally:
         queue.close()
 

@@ -23,14 +23,14 @@ from spritz_cli.bootstrap import open_production
 from spritz_cli.errors import InfrastructureError, VidgenError
 from spritz_cli.models import Outcome, Template
 from spritz_cli.orphans import die_with_parent
-from spritz_cli.pipeline import PlanItem
+from spritz_cli.pipeline import PlanItem, Spending
 from spritz_cli.runs import (
     OnEvent,
     Production,
     Progress,
     generate,
     ignore,
-    longest_first,
+    in_order,
     settle_without_rendering,
     uninterrupted,
     withdraw_unfinished,
@@ -62,7 +62,7 @@ def warm(
     KeyboardInterrupt again.
     """
     outcomes = settle_without_rendering(production, items, on_event)
-    rest = longest_first(item for item in items if item.template.name not in outcomes)
+    rest = in_order(item for item in items if item.template.name not in outcomes)
     if rest:
         size = min(workers or os.cpu_count() or 1, len(rest))
         with _Crew(production, size, force, on_event) as crew:
@@ -76,7 +76,11 @@ class _Member:
 
     process: BaseProcess
     pipe: Connection
-    film: Template | None = None
+    item: PlanItem | None = None
+
+    @property
+    def film(self) -> Template | None:
+        return self.item.template if self.item else None
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ class _Crew:
         self._force = force
         self._progress = Progress(production.leases, on_event)
         self._members: list[_Member] = []
-        self._left: deque[tuple[float, Template]] = deque()
+        self._left: deque[tuple[float, PlanItem]] = deque()
         self._outcomes: dict[str, Outcome] = {}
         self._deaths: Counter[str] = Counter()
 
@@ -108,11 +112,11 @@ class _Crew:
         with uninterrupted():
             self._close()
 
-    def make(self, templates: Sequence[Template]) -> dict[str, Outcome]:
-        for template in templates:
-            self._left.append((0.0, template))
-            self._progress.queued(template)
-        while len(self._outcomes) < len(templates):
+    def make(self, items: Sequence[PlanItem]) -> dict[str, Outcome]:
+        for item in items:
+            self._left.append((0.0, item))
+            self._progress.queued(item.template)
+        while len(self._outcomes) < len(items):
             self._hand_out()
             self._listen()
             self._progress.poll()
@@ -122,17 +126,17 @@ class _Crew:
         """Give a film to everybody who has none."""
         self._hire()
         for member in self._members:
-            if member.film is None and (template := self._next()):
-                member.film = template
-                _tell(member, template, self._force)
+            if member.item is None and (item := self._next()):
+                member.item = item
+                _tell(member, item, self._force)
 
     def _hire(self) -> None:
-        at_work = sum(1 for member in self._members if member.film)
+        at_work = sum(1 for member in self._members if member.item)
         wanted = min(self._size, at_work + len(self._left))
         while len(self._members) < wanted:
             self._members.append(_start(self._production))
 
-    def _next(self) -> Template | None:
+    def _next(self) -> PlanItem | None:
         if not self._left or self._left[0][0] > time.monotonic():
             return None
         return self._left.popleft()[1]
@@ -148,15 +152,15 @@ class _Crew:
                 self._died(member)
 
     def _answered(self, member: _Member, answer: Outcome | _Trouble) -> None:
-        template, member.film = member.film, None
+        item, member.item = member.item, None
         if isinstance(answer, _Trouble):
             raise answer.kind(answer.message, hint=answer.hint)
-        if template is None:
+        if item is None:
             return
         if answer.status == "busy":
-            self._left.append((time.monotonic() + BUSY_SECONDS, template))
+            self._left.append((time.monotonic() + BUSY_SECONDS, item))
         else:
-            self._finish(template, answer)
+            self._finish(item.template, answer)
 
     def _died(self, member: _Member) -> None:
         member.process.join(STOP_SECONDS)
@@ -168,14 +172,15 @@ class _Crew:
                 f"{self._deaths.total()} render processes ended early: {cause}",
                 hint="Try fewer at a time: --workers 1.",
             )
-        if member.film is not None:
-            self._try_again(member.film, cause)
+        if member.item is not None:
+            self._try_again(member.item, cause)
 
-    def _try_again(self, template: Template, cause: str) -> None:
+    def _try_again(self, item: PlanItem, cause: str) -> None:
         """Put the film of a dead process back, last: fewer are at work then."""
+        template = item.template
         self._production.leases.release_dead([template.key])
         if self._deaths[template.name] < MAX_ATTEMPTS:
-            self._left.append((0.0, template))
+            self._left.append((0.0, item))
         else:
             self._give_up(template, f"its process ended early {MAX_ATTEMPTS} times: {cause}")
 
@@ -206,7 +211,8 @@ class _Crew:
         self._production.store.sweep()
 
     def _retried(self) -> list[Template]:
-        return [film for _, film in self._left if self._deaths[film.name]]
+        waiting = (item.template for _, item in self._left)
+        return [template for template in waiting if self._deaths[template.name]]
 
 
 def _start(production: Production) -> _Member:
@@ -226,10 +232,10 @@ def _start(production: Production) -> _Member:
     return _Member(process, ours)
 
 
-def _tell(member: _Member, template: Template, force: bool) -> None:
+def _tell(member: _Member, item: PlanItem, force: bool) -> None:
     # If it died, its pipe says so when we listen.
     with suppress(OSError):
-        member.pipe.send((template, force))
+        member.pipe.send((item.template, force, item.spending))
 
 
 def _end(process: BaseProcess, deadline: float) -> None:
@@ -264,9 +270,11 @@ def _leave(number: int, _: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def _answer(production: Production, template: Template, force: bool) -> Outcome | _Trouble:
+def _answer(
+    production: Production, template: Template, force: bool, spending: Spending
+) -> Outcome | _Trouble:
     try:
-        return generate(production, template, force=force)
+        return generate(production, template, force=force, spending=spending)
     except InfrastructureError as exc:
         return _trouble(exc)
     except VidgenError as exc:

@@ -3,7 +3,8 @@
 A film goes for one of three reasons: it is `expired` (the manifest no longer
 lists its template, and nobody has renewed it for a whole life time), `orphaned`
 (replaced, unfinished, or of no template of the catalog), or the store is
-`over quota` and no other film was watched longer ago.
+`over quota` and no other film was watched longer ago. Generated footage was
+paid for: it goes only when no template has asked for it for months.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spritz_cli.models import Video, manifest_key
+from spritz_cli.storage.footage import FootageStore, Order, OrderState
 from spritz_cli.storage.leases import Leases
 from spritz_cli.storage.manifest import JITTER, VideoManifest
 from spritz_cli.storage.videos import StoredVideo, VideoStore
+from spritz_cli.tiers.brief import answers
 
 if TYPE_CHECKING:
     from spritz_cli.catalog import Catalog
@@ -31,11 +34,23 @@ EXPIRED = "expired"
 ORPHANED = "orphaned"
 OVER_QUOTA = "over quota (least recently used)"
 
+UNUSED_FOOTAGE = "footage that no template asks for"
+
+#: Footage may be wanted again when an edit of the catalog is taken back.
+FOOTAGE_SECONDS = 90 * 86_400.0
+
 _COUNTERS = {
     "expired_deleted": EXPIRED,
     "orphaned_deleted": ORPHANED,
     "lru_evicted": OVER_QUOTA,
+    "footage_deleted": UNUSED_FOOTAGE,
 }
+
+#: Reasons for which what counts as disk usage goes.
+_OF_FILMS = (EXPIRED, ORPHANED, OVER_QUOTA)
+
+#: Orders that nothing more can come of.
+_ENDED: tuple[OrderState, ...] = ("stored", "failed", "refused")
 
 _log = logging.getLogger(__name__)
 
@@ -59,17 +74,27 @@ class Removal:
 
 
 @dataclass(frozen=True)
+class UnusedFootage:
+    """An order whose footage no template asks for any more, with its files."""
+
+    order: Order
+    deletions: tuple[Deletion, ...]
+
+
+@dataclass(frozen=True)
 class CleanupPlan:
     """What would be deleted, and what all films take up now."""
 
     removals: tuple[Removal, ...]
     scratch: tuple[Deletion, ...]
     disk_usage_bytes: int
+    footage: tuple[UnusedFootage, ...] = ()
 
     @property
     def deletions(self) -> tuple[Deletion, ...]:
-        films = (deletion for removal in self.removals for deletion in removal.deletions)
-        return (*films, *self.scratch)
+        groups: tuple[Removal | UnusedFootage, ...] = (*self.removals, *self.footage)
+        files = (deletion for group in groups for deletion in group.deletions)
+        return (*files, *self.scratch)
 
 
 def plan_cleanup(
@@ -79,6 +104,7 @@ def plan_cleanup(
     leases: Leases,
     *,
     quota_bytes: int,
+    footage: FootageStore | None = None,
     grace_seconds: float = GRACE_SECONDS,
     now: datetime | None = None,
 ) -> CleanupPlan:
@@ -95,11 +121,17 @@ def plan_cleanup(
     )
     removals = tuple(_removals(stored, survey, quota_bytes))
     scratch = tuple(Deletion(path, _tree_bytes(path), ORPHANED) for path in store.abandoned())
-    return CleanupPlan(removals, scratch, sum(film.bytes for film in stored))
+    used = sum(film.bytes for film in stored)
+    unused = _unused_footage(footage, catalog, time - FOOTAGE_SECONDS) if footage else ()
+    return CleanupPlan(removals, scratch, used, tuple(unused))
 
 
 def apply_cleanup(
-    plan: CleanupPlan, store: VideoStore, manifest: VideoManifest, leases: Leases
+    plan: CleanupPlan,
+    store: VideoStore,
+    manifest: VideoManifest,
+    leases: Leases,
+    footage: FootageStore | None = None,
 ) -> tuple[Deletion, ...]:
     """Carry the plan out and return what was really deleted.
 
@@ -108,6 +140,9 @@ def apply_cleanup(
     done: list[Deletion] = []
     for removal in plan.removals:
         done += _remove(removal, store, manifest, leases)
+    if footage:
+        for unused in plan.footage:
+            done += _remove_footage(unused, footage, leases)
     swept = store.sweep() if plan.scratch else []
     return (*done, *(deletion for deletion in plan.scratch if deletion.path in swept))
 
@@ -119,6 +154,7 @@ def cleanup(
     leases: Leases,
     *,
     quota_bytes: int,
+    footage: FootageStore | None = None,
     grace_seconds: float = GRACE_SECONDS,
     now: datetime | None = None,
     dry_run: bool = False,
@@ -130,12 +166,13 @@ def cleanup(
         catalog,
         leases,
         quota_bytes=quota_bytes,
+        footage=footage,
         grace_seconds=grace_seconds,
         now=now,
     )
-    done = plan.deletions if dry_run else apply_cleanup(plan, store, manifest, leases)
+    done = plan.deletions if dry_run else apply_cleanup(plan, store, manifest, leases, footage)
     freed = () if dry_run else done
-    films_freed = sum(item.bytes for item in freed if item not in plan.scratch)
+    films_freed = sum(item.bytes for item in freed if item.reason in _OF_FILMS)
     report = {
         **counts(done),
         "disk_usage_gb": (plan.disk_usage_bytes - films_freed) / 1024**3,
@@ -246,6 +283,34 @@ def _is_wanted_again(removal: Removal, manifest: VideoManifest) -> bool:
         return False
     # Readers must not be sent to a file that is about to go.
     return removal.reason != OVER_QUOTA or not manifest.withdraw(entry)
+
+
+def _unused_footage(
+    footage: FootageStore, catalog: Catalog | None, unused_since: float
+) -> Iterator[UnusedFootage]:
+    if catalog is None:
+        return
+    templates = {template.name: template for template in catalog.templates}
+    for order in footage.all_orders():
+        template = templates.get(order.template)
+        wanted = template is not None and answers(order, template)
+        # Before that, the journal is also the history of what was spent.
+        if not wanted and order.created_at < unused_since and order.state in _ENDED:
+            yield UnusedFootage(order, tuple(_footage_files(footage, order)))
+
+
+def _footage_files(footage: FootageStore, order: Order) -> Iterator[Deletion]:
+    path = footage.path(order)
+    for file in (path.with_suffix(".json"), path):
+        if file.exists():
+            yield Deletion(file, file.stat().st_size, UNUSED_FOOTAGE)
+
+
+def _remove_footage(unused: UnusedFootage, footage: FootageStore, leases: Leases) -> list[Deletion]:
+    key = manifest_key(*unused.order.template.split("/"))
+    with leases.acquire(key) or nullcontext() as lease:
+        gone = footage.remove(unused.order) if lease else []
+    return [deletion for deletion in unused.deletions if deletion.path in gone]
 
 
 def _leased(leases: Leases, stored: Sequence[StoredVideo]) -> set[str]:

@@ -12,22 +12,26 @@ from typing import Any
 
 from spritz_cli.errors import InfrastructureError, LeaseLost, RenderError
 from spritz_cli.media import ffmpeg
-from spritz_cli.models import Film, Outcome, OutcomeStatus, Template, Video
+from spritz_cli.models import Film, Outcome, OutcomeStatus, Template, Video, dollars
 from spritz_cli.planning import (
     FOUND_ON_DISK as FOUND_ON_DISK,
+    UPGRADE as UPGRADE,
     URL_PREFIX_CHANGED as URL_PREFIX_CHANGED,
     Action as Action,
+    Closed,
     Judge,
     Plan as Plan,
     PlanItem as PlanItem,
     SourcedTier as SourcedTier,
+    Spending as Spending,
     fingerprint as fingerprint,
+    most_valuable_first as most_valuable_first,
     plan as plan,
 )
 from spritz_cli.storage.leases import Lease, Leases
 from spritz_cli.storage.manifest import VideoManifest
 from spritz_cli.storage.videos import VideoStore
-from spritz_cli.tiers.base import TierUnavailable
+from spritz_cli.tiers.base import Progress, TierUnavailable
 
 Clock = Callable[[], datetime]
 
@@ -48,6 +52,7 @@ def generate_video(
     leases: Leases,
     tiers: Sequence[SourcedTier],
     force: bool = False,
+    spending: Spending = "capped",
     now: Clock = utc_now,
 ) -> Outcome:
     """Make one film and publish it, or find that there is nothing to do.
@@ -56,8 +61,8 @@ def generate_video(
     machine is the reason; what was published before stays published in any case.
     """
     began = time.monotonic()
-    maker = _Maker(Judge(template, store, manifest, tiers), now)
-    status, video, error = _generate(maker, leases, force)
+    maker = _Maker(template, store, manifest, tiers, spending, force, now)
+    status, video, error = _generate(maker, leases)
     seconds = round(time.monotonic() - began, 3)
     return Outcome(template.persona, template.topic, status, video, seconds, error)
 
@@ -97,15 +102,15 @@ def check_film(film: Film, template: Template) -> None:
 _Result = tuple[OutcomeStatus, Video | None, str | None]
 
 
-def _generate(maker: _Maker, leases: Leases, force: bool) -> _Result:
-    if not force and (done := maker.settle_without_lease()):
+def _generate(maker: _Maker, leases: Leases) -> _Result:
+    if not maker.force and (done := maker.settle_without_lease()):
         return done
     lease = leases.acquire(maker.template.key)
     if lease is None:
         return "busy", None, None
     try:
         with lease:
-            return maker.settle(lease, force=force)
+            return maker.settle(lease)
     except LeaseLost:
         return "busy", None, None
 
@@ -117,38 +122,28 @@ def _wait_while_held(leases: Leases, key: str, poll_seconds: float) -> None:
 
 
 @dataclass(frozen=True)
-class _Missed:
-    """Why a tier did not make the film."""
-
-    reason: str
-    error: str | None = None
-
-
-@dataclass(frozen=True)
 class _Made:
     film: Film
     tier: SourcedTier
-    missed: _Missed | None
+    missed: Closed | None
 
 
 @dataclass(frozen=True)
 class _Maker:
     """Makes one film, or finds that there is nothing to do."""
 
-    judge: Judge
+    template: Template
+    store: VideoStore
+    manifest: VideoManifest
+    tiers: Sequence[SourcedTier]
+    spending: Spending
+    force: bool
     now: Clock
 
     @property
-    def template(self) -> Template:
-        return self.judge.template
-
-    @property
-    def manifest(self) -> VideoManifest:
-        return self.judge.manifest
-
-    @property
-    def store(self) -> VideoStore:
-        return self.judge.store
+    def judge(self) -> Judge:
+        """A new one for each look: meanwhile another run may have paid for footage."""
+        return Judge(self.template, self.store, self.manifest, self.tiers, self.spending)
 
     def settle_without_lease(self) -> _Result | None:
         """Finish if the published film is current; only renewing it needs no lease."""
@@ -162,9 +157,9 @@ class _Maker:
             self.store.freshen(item.video)
         return "unchanged", item.video, None
 
-    def settle(self, lease: Lease, *, force: bool) -> _Result:
+    def settle(self, lease: Lease) -> _Result:
         """Do what has to be done, looking again: another run may just have done it."""
-        if force:
+        if self.force:
             return self._make(lease)
         return self.settle_without_lease() or self._restore(lease) or self._make(lease)
 
@@ -189,7 +184,8 @@ class _Maker:
         self.manifest.mark_processing(self.template, lease)
         try:
             with self.store.staging() as scratch:
-                return self._publish(self._film(scratch, lease), lease)
+                made = self._film(scratch, lease)
+                return self._publish(made, lease) if isinstance(made, _Made) else made
         except _NothingMade as exc:
             return self._give_up(exc.missed, lease)
         except InfrastructureError:
@@ -198,62 +194,87 @@ class _Maker:
                 self.manifest.withdraw_processing(self.template, lease)
             raise
 
-    def _film(self, scratch: Path, lease: Lease) -> _Made:
-        """Return the film of the best tier that can make it, checked."""
-        missed: list[_Missed] = []
-        for tier in self.judge.tiers:
+    def _film(self, scratch: Path, lease: Lease) -> _Made | _Result:
+        """Return the film of the best tier that can make it, checked.
+
+        Where a better tier fails, the film that is published may be as good as
+        what is left: then it stays.
+        """
+        missed: list[Closed] = []
+        judge = self.judge
+        for tier in self.tiers:
+            if tier.name in judge.closed and not self._asks_anyway(judge.closed[tier.name]):
+                missed.append(judge.closed[tier.name])
+                continue
+            if missed and (shown := self._shown(tier)):
+                return "unchanged", shown, missed[0].error
             try:
-                film = tier.make(self.template, scratch, _reporter(lease, "drawing"))
+                film = tier.make(self.template, scratch, _reporter(lease))
                 lease.report(DRAWN, "checking")
                 check_film(film, self.template)
             except TierUnavailable as exc:
-                missed.append(_Missed(exc.reason, exc.message))
+                missed.append(Closed(exc.reason, exc.message))
             except RenderError as exc:
-                missed.append(_Missed("render_error", exc.message))
+                missed.append(Closed("render_error", exc.message))
             else:
                 return _Made(film, tier, missed[0] if missed else _unconfigured(tier))
         raise _NothingMade(missed[0])
 
+    def _asks_anyway(self, closed: Closed) -> bool:
+        """Whoever says --force does not wait for the time of the next try."""
+        return self.force and closed.reason not in ("not_configured", "budget")
+
+    def _shown(self, tier: SourcedTier) -> Video | None:
+        """Return the published film if the tier has nothing better to give."""
+        video = self.manifest.peek(self.template.persona, self.template.topic)
+        if video is None or not self.judge.shows(video, tier.name):
+            return None
+        # By force a tier makes its own film anew, but does not take the place of a better one.
+        return None if self.force and video.fallback_used == tier.name else video
+
     def _publish(self, made: _Made, lease: Lease) -> _Result:
         lease.report(CHECKED, "publishing")
         lease.check()
-        name = made.tier.name
+        name, judge, source = made.tier.name, self.judge, made.film.source
         video = self.store.publish(
             made.film,
             self.template,
             tier=name,
-            fingerprint=self.judge.fingerprints[name],
-            inputs=self.judge.inputs[name],
+            fingerprint=judge.fingerprints[name],
+            inputs=judge.inputs[name],
             created_at=self.now().isoformat(timespec="milliseconds"),
             fallback_reason=made.missed.reason if made.missed else None,
             error=made.missed.error if made.missed else None,
+            provider=source.provider if source else None,
+            model=source.model if source else None,
+            cost_usd=dollars(source.micro) if source else None,
         )
         self.manifest.publish(video, lease)
         return "made", video, None
 
-    def _give_up(self, missed: _Missed, lease: Lease) -> _Result:
+    def _give_up(self, missed: Closed, lease: Lease) -> _Result:
         """Leave the text card, or what was live before."""
         error = missed.error or missed.reason
         self.manifest.mark_failed(self.template, lease, error, missed.reason)
         return "failed", self.manifest.peek(self.template.persona, self.template.topic), error
 
 
-def _unconfigured(best: SourcedTier) -> _Missed | None:
-    return None if best.name == "sora" else _Missed("not_configured")
+def _unconfigured(best: SourcedTier) -> Closed | None:
+    return None if best.name == "sora" else Closed("not_configured")
 
 
 class _NothingMade(Exception):
     """No tier could make the film; `missed` is what the best of them said."""
 
-    def __init__(self, missed: _Missed) -> None:
+    def __init__(self, missed: Closed) -> None:
         super().__init__(missed.error or missed.reason)
         self.missed = missed
 
 
-def _reporter(lease: Lease, stage: str) -> Callable[[float], None]:
+def _reporter(lease: Lease) -> Progress:
     """Report a tier's progress; stops the work as soon as the lease is lost."""
 
-    def report(share: float) -> None:
+    def report(share: float, stage: str = "drawing") -> None:
         if lease.lost:
             raise lease.lost_error()
         lease.report(share * DRAWN, stage)

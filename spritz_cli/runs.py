@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 from spritz_cli import pipeline
 from spritz_cli.errors import RedisUnavailable
 from spritz_cli.models import Outcome, Template
-from spritz_cli.pipeline import PlanItem, SourcedTier
+from spritz_cli.pipeline import PlanItem, SourcedTier, Spending
 from spritz_cli.settings import Settings
 from spritz_cli.storage.embedded import OpenRedis, connect
 from spritz_cli.storage.leases import LeaseInfo, Leases
@@ -101,12 +101,24 @@ def settle_without_rendering(
     return outcomes
 
 
-def longest_first(items: Iterable[PlanItem]) -> list[Template]:
-    """Order the films: a run ends when its last film does."""
-    return sorted((item.template for item in items), key=lambda film: -film.duration_seconds)
+def in_order(items: Iterable[PlanItem]) -> list[PlanItem]:
+    """Order the films: those that cost money by their value, then the longest first.
+
+    A run ends when its last film does, and footage is what takes long.
+    """
+    every = list(items)
+    priced = pipeline.most_valuable_first(item for item in every if item.micro)
+    free = (item for item in every if not item.micro)
+    return [*priced, *sorted(free, key=lambda item: -item.template.duration_seconds)]
 
 
-def generate(production: Production, template: Template, *, force: bool = False) -> Outcome:
+def generate(
+    production: Production,
+    template: Template,
+    *,
+    force: bool = False,
+    spending: Spending = "capped",
+) -> Outcome:
     """Make one film in this process unless another one is at it (`busy`)."""
     return pipeline.generate_video(
         template,
@@ -115,6 +127,7 @@ def generate(production: Production, template: Template, *, force: bool = False)
         leases=production.leases,
         tiers=production.tiers,
         force=force,
+        spending=spending,
     )
 
 
@@ -163,6 +176,7 @@ def _settle(production: Production, item: PlanItem) -> Outcome:
         manifest=production.manifest,
         leases=production.leases,
         tiers=production.tiers,
+        spending=item.spending,
     )
     if outcome.status != "unchanged":
         return outcome

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,12 @@ from spritz_cli.errors import UsageError
 
 PACKAGE = Path(__file__).parent
 
+RENDER_SECONDS = 600.0
+
 MAX_TTL_DAYS = 3_650
 MAX_QUOTA_GB = 1_000_000
+MAX_USD = 1_000_000
+MAX_DEADLINE_SECONDS = 86_400
 
 #: Field of Settings -> environment variable. `[tool.vidgen]` uses the field names.
 VARIABLES = {
@@ -28,6 +33,11 @@ VARIABLES = {
     "queue": "VIDGEN_QUEUE",
     "log": "VIDGEN_LOG",
     "provider": "VIDGEN_PROVIDER",
+    "base_url": "VIDGEN_BASE_URL",
+    "model": "VIDGEN_MODEL",
+    "price_per_second_usd": "VIDGEN_PRICE_PER_SECOND_USD",
+    "provider_deadline_seconds": "VIDGEN_PROVIDER_DEADLINE_SECONDS",
+    "daily_budget_usd": "VIDGEN_DAILY_BUDGET_USD",
 }
 
 
@@ -47,11 +57,33 @@ class Settings:
     queue: str = "video_generation"
     log: str = "WARNING"
     provider: str | None = None
+    base_url: str | None = None
+    model: str | None = None
+    price_per_second_usd: float | None = None
+    provider_deadline_seconds: float = 900.0
+    daily_budget_usd: float = 5.0
+
+    @property
+    def ignores_budget(self) -> bool:
+        return math.isinf(self.daily_budget_usd)
+
+    @property
+    def job_timeout(self) -> float:
+        """Seconds that one film may take: the drawing, and before it the provider's time."""
+        return RENDER_SECONDS + (2 * self.provider_deadline_seconds if self.provider else 0.0)
+
+    def without_cap(self) -> Settings:
+        """Return the same settings for a run that may spend more than the daily budget."""
+        return replace(self, daily_budget_usd=math.inf)
 
     def environment(self) -> dict[str, str]:
         """Return the variables that give a child process these same settings."""
         values = {variable: getattr(self, name) for name, variable in VARIABLES.items()}
-        return {variable: str(value) for variable, value in values.items() if value is not None}
+        return {
+            variable: str(value)
+            for variable, value in values.items()
+            if value is not None and value != math.inf
+        }
 
 
 def load_settings(
@@ -75,6 +107,11 @@ def load_settings(
         state_dir=_path(cwd, values.pop("state_dir", None)) or cwd / ".vidgen",
         **{name: _parse(name, value) for name, value in values.items()},
     )
+
+
+def secret(names: Iterable[str]) -> str | None:
+    """Return the first of these variables that is set. Not a setting: it is never handed on."""
+    return next((os.environ[name] for name in names if os.environ.get(name)), None)
 
 
 def shipped(name: str) -> Path:
@@ -122,14 +159,14 @@ def _parse(name: str, value: Any) -> Any:
     return parser(VARIABLES[name], value) if parser else str(value)
 
 
-def _at_most(limit: int) -> Callable[[str, Any], float]:
+def _at_most(limit: int, *, zero: bool = False) -> Callable[[str, Any], float]:
     def parse(variable: str, value: Any) -> float:
         try:
             number = float(value)
         except (TypeError, ValueError):
             number = -1.0
-        if not 0 < number <= limit:
-            bounds = f"a number above 0 and at most {limit:,}"
+        if not 0 <= number <= limit or (number == 0 and not zero):
+            bounds = f"a number {'from' if zero else 'above'} 0 and at most {limit:,}"
             raise UsageError(f"{variable} must be {bounds}, got {value!r}")
         return number
 
@@ -146,5 +183,8 @@ def _level(variable: str, value: Any) -> str:
 _PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "ttl_days": _at_most(MAX_TTL_DAYS),
     "disk_quota_gb": _at_most(MAX_QUOTA_GB),
+    "price_per_second_usd": _at_most(MAX_USD, zero=True),
+    "provider_deadline_seconds": _at_most(MAX_DEADLINE_SECONDS),
+    "daily_budget_usd": _at_most(MAX_USD, zero=True),
     "log": _level,
 }

@@ -15,9 +15,28 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from spritz_cli.catalog import Catalog, load_catalog
+from spritz_cli.models import dollars
 from spritz_cli.settings import shipped
 from spritz_cli.storage.binary import server_binary
 from spritz_cli.testing import fake_redis
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what each deviation of a video server came to, when the tests of that ran."""
+    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+    rows = sorted({row for report in reports for row in _deviations(report)})
+    if rows:
+        terminalreporter.section("deviations of video servers")
+        titles = ("DEVIATION", "OUTCOME", "POSTS", "CHARGED", "COUNTED")
+        for row in (titles, *rows):
+            terminalreporter.line("{:42} {:15} {:>5} {:>9} {:>9}".format(*row))
+
+
+def _deviations(report: pytest.TestReport) -> Iterator[tuple[str, ...]]:
+    for name, value in getattr(report, "user_properties", ()):
+        if name == "deviation":
+            quirk, outcome, posts, *amounts = value
+            yield quirk, outcome, str(posts), *(f"${dollars(micro)}" for micro in amounts)
 
 
 @pytest.fixture(scope="session", autouse=True)

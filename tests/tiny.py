@@ -9,7 +9,7 @@ from typing import Any
 
 from spritz_cli.media import ffmpeg
 from spritz_cli.models import Film, Template, Tier
-from spritz_cli.tiers.base import Progress
+from spritz_cli.tiers.base import Offer, Progress
 
 WIDTH, HEIGHT, FPS = 64, 36, 5
 
@@ -24,9 +24,15 @@ class TinyTier:
     seconds: float = 0.0
     pause: float = 0.0
     made: list[str] = field(default_factory=list)
+    offered: Offer = field(default_factory=Offer)
+    footage: str | None = None
 
     def inputs(self, template: Template) -> dict[str, Any]:
-        return {"template": template.document(), "tier": self.name, "shade": self.shade}
+        drawing = {"template": template.document(), "tier": self.name, "shade": self.shade}
+        return drawing if self.footage is None else {**drawing, "footage": self.footage}
+
+    def offer(self, template: Template) -> Offer:
+        return self.offered
 
     def make(self, template: Template, scratch: Path, progress: Progress) -> Film:
         self.made.append(template.name)

@@ -16,6 +16,7 @@ import typer
 
 from spritz_cli.cli import (
     bench,
+    budget,
     cleanup,
     console,
     doctor,
@@ -97,7 +98,7 @@ def options(
     _log_to_stderr(invocation.settings.log)
 
 
-for module in (warm, plan, status, cleanup, lint, preview, gallery, doctor, worker, bench):
+for module in (warm, plan, status, budget, cleanup, lint, preview, gallery, doctor, worker, bench):
     module.register(app)
 
 

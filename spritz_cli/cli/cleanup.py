@@ -60,9 +60,12 @@ def cleanup(
             production.catalog,
             leases,
             quota_bytes=int(quota * GIGABYTE),
+            footage=production.footage,
             grace_seconds=parse_span(grace),
         )
-        done = plan.deletions if dry_run else apply_cleanup(plan, store, manifest, leases)
+        done = plan.deletions
+        if not dry_run:
+            done = apply_cleanup(plan, store, manifest, leases, production.footage)
     if as_json:
         console.document(_document(plan, done, dry_run=dry_run))
     else:
@@ -94,8 +97,9 @@ def _show(plan: CleanupPlan, done: Sequence[Deletion], *, dry_run: bool) -> None
 def _document(plan: CleanupPlan, done: Sequence[Deletion], *, dry_run: bool) -> dict[str, Any]:
     from spritz_cli.lifecycle import counts
 
-    films = [item for item in done if item not in plan.scratch]
-    left = plan.disk_usage_bytes - (0 if dry_run else sum(item.bytes for item in films))
+    films = [deletion for removal in plan.removals for deletion in removal.deletions]
+    freed = sum(item.bytes for item in done if item in films)
+    left = plan.disk_usage_bytes - (0 if dry_run else freed)
     return {
         "dry_run": dry_run,
         **counts(done),

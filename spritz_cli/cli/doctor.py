@@ -193,6 +193,28 @@ def _catalog(settings: Settings) -> Check:
     return Check("catalog", "ok", f"{settings.catalog}, {counted(len(catalog.templates), 'film')}")
 
 
+def _footage(settings: Settings) -> Check:
+    from datetime import UTC, datetime
+
+    from spritz_cli.bootstrap import provider_profile
+    from spritz_cli.settings import secret
+
+    profile = provider_profile(settings)
+    if profile is None:
+        return Check("footage", "ok", "no provider: every film is an animated infographic")
+    found = f"{profile.model} from {profile.name}, {profile.base_url}"
+    if profile.is_retired(datetime.now(UTC).date(), profile.model):
+        fix = "Set VIDGEN_PROVIDER, VIDGEN_MODEL or VIDGEN_BASE_URL to what serves footage now."
+        return Check("footage", "warn", f"{found}: shut down by its provider", fix)
+    if profile.auth != "none" and not secret(profile.api_key_env):
+        fix = f"Set {' or '.join(profile.api_key_env)}, unless the server asks for no key."
+        return Check("footage", "warn", f"{found}, without a key", fix)
+    if not profile.is_priced(profile.model):
+        fix = "Set VIDGEN_PRICE_PER_SECOND_USD, or its price in providers.yaml."
+        return Check("footage", "warn", f"{found}, of unknown price", fix)
+    return Check("footage", "ok", found)
+
+
 CHECKS: dict[str, Callable[[Settings], Check]] = {
     "python": _python,
     "libcairo": _libcairo,
@@ -202,4 +224,5 @@ CHECKS: dict[str, Callable[[Settings], Check]] = {
     "videos directory": _videos_dir,
     "state directory": _state_dir,
     "catalog": _catalog,
+    "footage": _footage,
 }

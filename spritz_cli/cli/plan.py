@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spritz_cli.cli import console
+from spritz_cli.cli import console, money
 from spritz_cli.cli.console import Cell, Column
 from spritz_cli.cli.options import Json, Persona, Selection, Topic, selection, settings_of
 from spritz_cli.cli.quick import QuickCommand
+from spritz_cli.cli.words import price
 
 if TYPE_CHECKING:
     from spritz_cli.bootstrap import Production
-    from spritz_cli.planning import PlanItem
+    from spritz_cli.planning import Action, PlanItem
+    from spritz_cli.storage.budget import Day
 
 COLUMNS = (
     Column(""),
@@ -51,7 +53,7 @@ def plan(
 
     with open_production(settings_of(context)) as production:
         items = planned(production, selection(persona, topic), force=force)
-    show(items, as_json=as_json)
+        show(production, items, as_json=as_json)
 
 
 def planned(production: Production, wanted: Selection, *, force: bool) -> Sequence[PlanItem]:
@@ -63,23 +65,38 @@ def planned(production: Production, wanted: Selection, *, force: bool) -> Sequen
         store=production.store,
         manifest=production.manifest,
         tiers=production.tiers,
+        budget=production.budget if production.profile else None,
         force=force,
     ).items
 
 
-def show(items: Sequence[PlanItem], *, as_json: bool) -> None:
-    """Write a plan, ending with its totals."""
+def show(production: Production, items: Sequence[PlanItem], *, as_json: bool) -> None:
+    """Write a plan, ending with its totals and with what footage costs."""
+    day = money.today(production)
     counts = Counter(item.action for item in items)
-    cost = sum(item.cost_usd for item in items)
     if as_json:
-        totals = {name: counts[name] for name in ("make", "renew", "keep")}
-        documents = [_document(item) for item in items]
-        return console.document({"items": documents, "totals": {**totals, "cost_usd": cost}})
+        return console.document(_documents(items, counts, day))
     console.table(COLUMNS, [row for item in items for row in _rows(item)])
     console.out(
         f"Plan: {counts['make']} to make, {counts['renew']} to renew, "
-        f"{counts['keep']} up to date. Costs ${cost:.2f}."
+        f"{counts['keep']} up to date. {money.totals(items)}"
     )
+    money.show_line(items, day)
+    money.warn_of_retirement(production)
+
+
+def _documents(
+    items: Sequence[PlanItem], counts: Mapping[Action, int], day: Day | None
+) -> dict[str, Any]:
+    prices = {
+        "cost_usd": sum(item.micro for item in items) / 1_000_000,
+        "owed_usd": sum(item.owed_micro for item in items) / 1_000_000,
+    }
+    return {
+        "items": [_document(item) for item in items],
+        "totals": {**{name: counts[name] for name in ("make", "renew", "keep")}, **prices},
+        "budget": money.budget_document(day),
+    }
 
 
 def _rows(item: PlanItem) -> list[list[str | Cell]]:
@@ -89,14 +106,16 @@ def _rows(item: PlanItem) -> list[list[str | Cell]]:
         item.template.name,
         _reason(item),
         item.tier,
-        f"${item.cost_usd:.2f}",
+        price(item.micro),
     ]
-    more: list[list[str | Cell]] = [["", "", line, "", ""] for line in item.differences[1:]]
+    lines = filter(None, [*item.differences[1:], money.obstacle(item)])
+    more: list[list[str | Cell]] = [["", "", line, "", ""] for line in lines]
     return [first, *more]
 
 
 def _reason(item: PlanItem) -> str:
-    return ": ".join([item.reason, *item.differences[:1]])
+    reason = ": ".join([item.reason, *item.differences[:1]])
+    return f"{reason}; footage waits for the budget" if item.owed_micro else reason
 
 
 def _sign(item: PlanItem) -> str:
@@ -115,5 +134,7 @@ def _document(item: PlanItem) -> dict[str, Any]:
         "differences": list(item.differences),
         "tier": item.tier,
         "cost_usd": item.cost_usd,
+        "owed_usd": item.owed_micro / 1_000_000,
+        "obstacle": item.obstacle or None,
         "video": asdict(item.video) if item.video else None,
     }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from spritz_cli.cli import console
 from spritz_cli.cli.console import Cell, Column
+from spritz_cli.cli.money import Receipt
 from spritz_cli.cli.words import counted, size, span
 from spritz_cli.models import TIERS, Outcome, Tier, Video
 
@@ -38,6 +39,7 @@ STYLES = {
 REASONS = {
     "not_configured": "Tier 1 (generated footage) is not configured",
     "budget": "Today's budget for generated footage is spent",
+    "unpriced": "No price is known for generated footage",
     "provider_error": "The provider of generated footage failed",
     "moderation": "The provider of generated footage refused",
     "render_error": "Drawing failed",
@@ -59,6 +61,7 @@ class Run:
     outcomes: Sequence[Outcome]
     videos_dir: Path
     seconds: float
+    receipt: Receipt | None = None
 
     @property
     def failed(self) -> list[Outcome]:
@@ -112,6 +115,8 @@ def show(run: Run, *, min_tier: Tier | None, as_json: bool) -> None:
         console.out(_totals(run))
     else:
         console.out(f"Nothing to do: {_all_current(len(run.items))}.")
+    if run.receipt and not as_json:
+        console.out(str(run.receipt))
     for line in _notices(run, min_tier):
         console.note(line)
 
@@ -158,9 +163,14 @@ def _all_current(count: int) -> str:
 
 
 def _notices(run: Run, min_tier: Tier | None) -> list[str]:
+    kept = [
+        f"{item.name} keeps its film, footage is still owed: {item.error}"
+        for item in run.outcomes
+        if item.status == "unchanged" and item.error
+    ]
     failures = [f"failed {item.name}: {item.error or item.status}" for item in run.failed]
     lower = _lower_tiers(run) if run.made else []
-    return [*lower, *_below_sentence(run, min_tier), *failures]
+    return [*lower, *kept, *_below_sentence(run, min_tier), *failures]
 
 
 def _lower_tiers(run: Run) -> list[str]:
@@ -208,6 +218,7 @@ def _document(run: Run, min_tier: Tier | None) -> dict[str, Any]:
             "wall_seconds": round(run.seconds, 3),
             "bytes": run.bytes,
         },
+        "receipt": run.receipt.document() if run.receipt else None,
         "videos_dir": str(run.videos_dir),
     }
 

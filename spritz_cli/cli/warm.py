@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spritz_cli.cli import console, plan as plans, report
+from spritz_cli.cli import console, money, plan as plans, report
 from spritz_cli.cli.options import Json, Persona, Selection, Topic, selection, settings_of
 from spritz_cli.cli.progress import watch
 from spritz_cli.cli.quick import QuickCommand
@@ -50,6 +50,9 @@ def warm(
         Tier | None, typer.Option(help="Exit 1 if a film is of a lower tier.")
     ] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Queue the jobs and leave.")] = False,
+    ignore_budget: Annotated[
+        bool, typer.Option("--ignore-budget", help="Buy footage beyond today's budget.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Make every film that is missing or stale, and publish it.
@@ -60,16 +63,21 @@ def warm(
 
     wanted = _wanted(selection(persona, topic), everything)
     _refuse_contradictions(sync, no_wait)
-    started = time.monotonic()
+    started, began = time.monotonic(), time.time()
+    settings = settings_of(context)
+    if ignore_budget:
+        settings = settings.without_cap()
     # Patient: a server that answered once may restart without ending the run.
-    with open_production(settings_of(context), patient=True) as production:
+    with open_production(settings, patient=True) as production:
         items = plans.planned(production, wanted, force=force)
         if dry_run:
-            return plans.show(items, as_json=as_json)
+            return plans.show(production, items, as_json=as_json)
+        money.begin(production, items)
         if no_wait:
             return _queue(production, items, force=force, as_json=as_json)
         outcomes = _make(production, items, sync, workers, force)
-        run = Run(items, outcomes, production.store.root, time.monotonic() - started)
+        receipt = money.receipt(production, items, outcomes, began)
+        run = Run(items, outcomes, production.store.root, time.monotonic() - started, receipt)
     report.show(run, min_tier=min_tier, as_json=as_json)
     if run.failed or run.below(min_tier):
         raise typer.Exit(1)

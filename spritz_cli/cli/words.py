@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime
 
 from spritz_cli.errors import UsageError
+from spritz_cli.models import dollars
 
 SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
 UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -53,6 +54,11 @@ def parse_span(text: str) -> float:
             f"“{text}” is not a length of time", hint="Write it as 90s, 15m, 1.5h or 2d."
         )
     return float(match[1]) * UNIT_SECONDS[match[2]]
+
+
+def price(micro: int) -> str:
+    """Write micro-dollars as an amount: $1.60, or as exactly as it takes: $0.0375."""
+    return f"${dollars(micro)}"
 
 
 def counted(count: int, noun: str, nouns: str | None = None) -> str:

@@ -12,7 +12,7 @@ from spritz_cli.media import captions, ffmpeg
 from spritz_cli.models import Film, Template
 from spritz_cli.scene import tokens
 from spritz_cli.scene.drawing import Scene, SceneLibrary, frames
-from spritz_cli.tiers.base import Progress
+from spritz_cli.tiers.base import Offer, Progress
 
 #: Raise it when a change of the engine changes pixels; films are then made anew.
 RENDERER = 1
@@ -28,16 +28,11 @@ class StaticTier:
 
     def inputs(self, template: Template) -> dict[str, Any]:
         """Return everything the film is made from; its digest is the fingerprint."""
-        from spritz_cli.scene.font import font_digest
+        return drawing_inputs(self._library, template, template.fallback_static)
 
-        return {
-            "template": template.document(),
-            "scene": self._library.sources(template.fallback_static),
-            "font": font_digest(),
-            "frame": [tokens.WIDTH, tokens.HEIGHT, tokens.FPS],
-            "encoder": [ffmpeg.version(), *ffmpeg.ENCODER_SETTINGS],
-            "renderer": [RENDERER, _version("cairosvg"), _version("uharfbuzz")],
-        }
+    def offer(self, template: Template) -> Offer:  # noqa: ARG002
+        """Drawing is free."""
+        return Offer()
 
     def make(self, template: Template, scratch: Path, progress: Progress) -> Film:
         """Write film, poster and captions; the poster is the last frame."""
@@ -53,6 +48,20 @@ class StaticTier:
             captions=vtt,
         )
         return Film(video, poster, vtt, scene.duration, tokens.WIDTH, tokens.HEIGHT)
+
+
+def drawing_inputs(library: SceneLibrary, template: Template, scene: str) -> dict[str, Any]:
+    """Return everything that a drawing of a template is made from."""
+    from spritz_cli.scene.font import font_digest
+
+    return {
+        "template": template.document(),
+        "scene": library.sources(scene),
+        "font": font_digest(),
+        "frame": [tokens.WIDTH, tokens.HEIGHT, tokens.FPS],
+        "encoder": [ffmpeg.version(), *ffmpeg.ENCODER_SETTINGS],
+        "renderer": [RENDERER, _version("cairosvg"), _version("uharfbuzz")],
+    }
 
 
 @cache

@@ -29,9 +29,13 @@ def short_template(catalog):
     return replace(template, duration_seconds=SHORT, captions=(Cue(0.3, 2.9, "Think of a tile."),))
 
 
+def ignore_progress(share: float, stage: str = "") -> None:
+    pass
+
+
 @pytest.fixture
 def film(short_template, tmp_path: Path):
-    return StaticTier(shipped_scenes()).make(short_template, tmp_path, lambda share: None)
+    return StaticTier(shipped_scenes()).make(short_template, tmp_path, ignore_progress)
 
 
 def test_a_film_is_what_players_expect(film) -> None:
@@ -80,7 +84,7 @@ def decoded_pixel(path: Path, t: float, x: int, y: int) -> list[int]:
 def test_the_same_film_has_the_same_bytes(short_template, film, tmp_path: Path) -> None:
     again = tmp_path / "again"
     again.mkdir()
-    other = StaticTier(shipped_scenes()).make(short_template, again, lambda share: None)
+    other = StaticTier(shipped_scenes()).make(short_template, again, ignore_progress)
     for first, second in zip(
         (film.video, film.poster, film.captions),
         (other.video, other.poster, other.captions),
@@ -91,7 +95,9 @@ def test_the_same_film_has_the_same_bytes(short_template, film, tmp_path: Path) 
 
 def test_progress_goes_from_nothing_to_all(short_template, tmp_path: Path) -> None:
     seen: list[float] = []
-    StaticTier(shipped_scenes()).make(short_template, tmp_path, seen.append)
+    StaticTier(shipped_scenes()).make(
+        short_template, tmp_path, lambda share, stage="": seen.append(share)
+    )
     assert seen == sorted(seen)
     assert seen[-1] == 1.0
 

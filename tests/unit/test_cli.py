@@ -29,6 +29,7 @@ COMMANDS = (
     "warm",
     "plan",
     "status",
+    "budget",
     "cleanup",
     "lint",
     "preview",

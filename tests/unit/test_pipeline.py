@@ -14,11 +14,12 @@ from spritz_cli.errors import RenderError, StorageError
 from spritz_cli.media import ffmpeg
 from spritz_cli.models import Outcome, Template, Video
 from spritz_cli.pipeline import PlanItem
+from spritz_cli.storage.budget import DailyBudget
 from spritz_cli.storage.leases import Leases
 from spritz_cli.storage.manifest import VideoManifest
 from spritz_cli.storage.videos import VideoStore
 from spritz_cli.testing import fake_redis, sample_template
-from spritz_cli.tiers.base import TierUnavailable
+from spritz_cli.tiers.base import Offer, TierUnavailable
 from tests.tiny import TinyTier
 
 TEMPLATE = sample_template(duration_seconds=5)
@@ -42,6 +43,9 @@ class Studio:
 
     def plan(self, template: Template = TEMPLATE, *, force: bool = False) -> PlanItem:
         return pipeline.plan([template], force=force, **self._parts()).items[0]
+
+    def plan_all(self, templates: list[Template], **options: Any) -> tuple[PlanItem, ...]:
+        return pipeline.plan(templates, **self._parts(), **options).items
 
     def published(self) -> Video | None:
         return self.manifest.peek(TEMPLATE.persona, TEMPLATE.topic)
@@ -259,7 +263,106 @@ def test_the_next_tier_makes_the_film_and_says_why(studio: Studio) -> None:
     assert video is not None
     assert (video.fallback_used, video.fallback_reason) == ("static", "budget")
     assert video.error == "the daily budget is used up"
-    assert studio.plan().action == "keep"
+    assert (studio.plan().action, studio.plan().tier) == ("make", "sora")
+
+
+def test_an_upgrade_that_fails_keeps_the_live_film_and_draws_nothing(studio: Studio) -> None:
+    live = studio.generate().video
+    studio.tiers.insert(0, TinyTier("sora", error=TierUnavailable("no", reason="provider_error")))
+    outcome = studio.generate()
+
+    assert (outcome.status, outcome.error, outcome.video) == ("unchanged", "no", live)
+    assert studio.published() == live
+    assert studio.tiers[1].made == [TEMPLATE.name]
+
+
+def test_an_upgrade_takes_the_place_of_the_live_film(studio: Studio) -> None:
+    studio.generate()
+    studio.tiers.insert(0, TinyTier("sora", shade=120))
+
+    assert studio.plan().reason == pipeline.UPGRADE
+    video = studio.generate().video
+    assert video is not None
+    assert video == studio.published()
+    assert video.fallback_used == "sora"
+
+
+def test_a_tier_that_waits_is_not_asked_before_its_time(studio: Studio) -> None:
+    live = studio.generate().video
+    later = Offer(1_600_000, time.time() + 60, "provider_error", "the provider is down")
+    studio.tiers.insert(0, TinyTier("sora", offered=later))
+    item = studio.plan()
+
+    assert (item.action, item.micro, item.obstacle) == ("keep", 0, "the provider is down")
+    assert studio.generate().video == live
+    assert studio.tiers[0].made == []
+
+
+def test_a_forced_film_does_not_wait_but_never_steps_down(studio: Studio) -> None:
+    studio.tiers.insert(0, TinyTier("sora", shade=120))
+    live = studio.generate().video
+    studio.tiers[0].offered = Offer(wait_until=time.time() + 60, reason="provider_error")
+    studio.tiers[0].error = TierUnavailable("down", reason="provider_error")
+    outcome = studio.generate(force=True)
+
+    assert studio.tiers[0].made == [TEMPLATE.name] * 2
+    assert (outcome.status, outcome.video) == ("unchanged", live)
+
+
+def test_new_footage_that_cannot_be_had_leaves_the_old_below_the_same_drawing(
+    studio: Studio,
+) -> None:
+    studio.tiers.insert(0, TinyTier("sora", footage="of last year"))
+    live = studio.generate().video
+    refused = TierUnavailable("no money", reason="budget")
+    studio.tiers[0] = TinyTier("sora", footage="of this year", error=refused)
+
+    assert studio.generate().video == live == studio.published()
+
+
+def test_a_changed_word_below_footage_that_cannot_be_had_is_drawn(studio: Studio) -> None:
+    studio.tiers.insert(0, TinyTier("sora", footage="of last year"))
+    studio.generate()
+    refused = TierUnavailable("no money", reason="budget")
+    studio.tiers[0] = TinyTier("sora", footage="of this year", error=refused)
+    video = studio.generate(replace(TEMPLATE, takeaway="Other words.")).video
+
+    assert video is not None
+    assert (video.fallback_used, video.fallback_reason) == ("static", "budget")
+
+
+def test_who_may_not_spend_gets_the_free_tier(studio: Studio) -> None:
+    studio.tiers.insert(0, TinyTier("sora", offered=Offer(1_600_000)))
+    video = studio.generate(spending="nothing").video
+
+    assert video is not None
+    assert (video.fallback_used, video.fallback_reason) == ("static", "budget")
+    assert studio.tiers[0].made == []
+
+
+def test_the_plan_draws_the_line_where_the_budget_ends(studio: Studio) -> None:
+    studio.tiers.insert(0, TinyTier("sora", offered=Offer(2_000_000)))
+    dear = [replace(TEMPLATE, topic=topic, priority=rank) for rank, topic in enumerate("abc")]
+    items = studio.plan_all(dear, budget=DailyBudget(studio.redis, cap_micro=5_000_000))
+
+    assert [(item.tier, item.micro, item.owed_micro) for item in items] == [
+        ("static", 0, 2_000_000),
+        ("sora", 2_000_000, 0),
+        ("sora", 2_000_000, 0),
+    ]
+    assert [item.spending for item in items] == ["nothing", "capped", "capped"]
+
+
+def test_among_equals_the_film_that_is_published_longest_gets_the_money(studio: Studio) -> None:
+    early, late = (replace(TEMPLATE, topic=topic) for topic in ("early", "late"))
+    studio.generate(early)
+    studio.generate(late)
+    studio.tiers.insert(0, TinyTier("sora", offered=Offer(2_000_000)))
+    budget = DailyBudget(studio.redis, cap_micro=2_000_000)
+    first, second = studio.plan_all([late, early], budget=budget)
+
+    assert (first.action, first.owed_micro) == ("keep", 2_000_000)
+    assert (second.action, second.micro) == ("make", 2_000_000)
 
 
 def test_the_best_tier_needs_no_reason(studio: Studio) -> None:

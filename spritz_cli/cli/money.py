@@ -1,0 +1,181 @@
+"""What footage costs, in words: the line where today's budget ends, and a run's receipt."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from spritz_cli.cli import console
+from spritz_cli.cli.console import Cell, Column
+from spritz_cli.cli.words import price, span
+from spritz_cli.models import Outcome
+
+if TYPE_CHECKING:
+    from spritz_cli.bootstrap import Production
+    from spritz_cli.planning import PlanItem
+    from spritz_cli.storage.budget import Day
+
+LINE = (
+    Column("FOOTAGE, MOST VALUABLE FIRST"),
+    Column("PRIORITY", right=True, optional=True),
+    Column("PRICE", right=True),
+    Column("SUM", right=True),
+)
+
+#: What counts as never.
+YEAR_SECONDS = 365 * 86_400
+
+
+def today(production: Production) -> Day | None:
+    """Return today's budget; None if no provider is configured."""
+    return production.budget.today() if production.profile else None
+
+
+def warn_of_retirement(production: Production) -> None:
+    """Say so if the provider or its model has been shut down."""
+    profile = production.profile
+    if profile and profile.is_retired(datetime.now(UTC).date(), profile.model):
+        console.note(
+            f"{profile.model} of {profile.name} has been shut down by its provider; "
+            "set VIDGEN_PROVIDER, VIDGEN_MODEL or VIDGEN_BASE_URL to what serves footage now."
+        )
+
+
+def begin(production: Production, items: Iterable[PlanItem]) -> None:
+    """Give the provider a new chance: whatever broke it may have been mended since."""
+    if production.provider and any(item.micro for item in items):
+        warn_of_retirement(production)
+        production.provider.circuit.close()
+
+
+def show_line(items: Sequence[PlanItem], day: Day | None) -> None:
+    """Write what footage would cost, in the order of the purchase, with the end of the budget."""
+    bought, owed = _in_order(items)
+    if day is None or not (bought or owed):
+        return
+    console.out()
+    total = 0
+    rows: list[list[str | Cell]] = []
+    for item in (*bought, *owed):
+        if owed and item is owed[0]:
+            rows.append([Cell(f"── {_end(day)} ──", "yellow"), "", "", ""])
+        micro = item.micro or item.owed_micro
+        total += micro
+        style = "dim" if item.owed_micro else ""
+        name = Cell(item.template.name, style)
+        rows.append([name, str(item.template.priority), price(micro), Cell(price(total), style)])
+    console.table(LINE, rows)
+
+
+def totals(items: Sequence[PlanItem]) -> str:
+    """Say in a sentence what a plan costs."""
+    cost, owed = sum(item.micro for item in items), sum(item.owed_micro for item in items)
+    later = f"; footage for {price(owed)} waits for another day's budget" if owed else ""
+    return f"Costs {price(cost)}{later}."
+
+
+def obstacle(item: PlanItem) -> str:
+    """Say why a film has no generated footage, and when that is tried again."""
+    if not item.obstacle:
+        return ""
+    wait = item.retry_at - time.time()
+    when = "not tried again" if wait > YEAR_SECONDS else f"tried again in {span(max(0.0, wait))}"
+    return f"footage {when}: {item.obstacle}"
+
+
+def budget_document(day: Day | None) -> dict[str, Any] | None:
+    """Return today's budget in US dollars, None without a provider."""
+    if day is None:
+        return None
+    return {
+        "date": day.date,
+        "cap_usd": _usd(day.cap_micro),
+        "spent_usd": _usd(day.spent),
+        "held_usd": _usd(day.held),
+        "left_usd": _usd(day.left),
+    }
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a run cost and what it did not, in micro-dollars.
+
+    `cached`: footage of films that were current. `redrawn`: footage that was
+    there already below a new drawing. `prevented`: what the daily cap put off.
+    """
+
+    spent: int
+    cached: int
+    redrawn: int
+    prevented: int
+
+    def document(self) -> dict[str, float | None]:
+        return {
+            "spent_usd": _usd(self.spent),
+            "saved_by_cache_usd": _usd(self.cached),
+            "saved_by_redrawing_usd": _usd(self.redrawn),
+            "prevented_by_cap_usd": _usd(self.prevented),
+        }
+
+    def __str__(self) -> str:
+        saved = f"{price(self.cached)} by the cache, {price(self.redrawn)} by free redrawing"
+        cap = f"; the daily cap put off {price(self.prevented)}" if self.prevented else ""
+        return f"Footage: {price(self.spent)} spent; saved {saved}{cap}."
+
+
+def receipt(
+    production: Production,
+    items: Sequence[PlanItem],
+    outcomes: Iterable[Outcome],
+    began: float,
+) -> Receipt | None:
+    """Add up what a run that began at an epoch second cost; None if footage plays no part."""
+    paid = _paid_since(production, items, began)
+    results = {outcome.name: outcome for outcome in outcomes}
+    cached = redrawn = prevented = 0
+    for item in items:
+        outcome = results.get(item.template.name)
+        video = outcome.video if outcome else item.video
+        cost = _micro(video.cost_usd) if video and video.fallback_used == "sora" else 0
+        made = outcome is not None and outcome.status == "made"
+        cached += 0 if made else cost
+        redrawn += max(0, cost - paid.get(item.template.name, 0)) if made else 0
+        put_off = bool(video and video.fallback_reason == "budget") and item.micro and made
+        prevented += item.owed_micro or (item.micro if put_off else 0)
+    found = Receipt(sum(paid.values()), cached, redrawn, prevented)
+    return found if production.profile or found != Receipt(0, 0, 0, 0) else None
+
+
+def _paid_since(production: Production, items: Iterable[PlanItem], began: float) -> dict[str, int]:
+    from spritz_cli.storage.footage import CHARGED
+
+    return {
+        item.template.name: sum(
+            order.micro
+            for order in production.footage.orders(item.template)
+            if order.state in CHARGED and (order.sent_at or 0.0) >= began
+        )
+        for item in items
+    }
+
+
+def _in_order(items: Iterable[PlanItem]) -> tuple[list[PlanItem], list[PlanItem]]:
+    from spritz_cli.planning import most_valuable_first
+
+    ordered = most_valuable_first(items)
+    return [item for item in ordered if item.micro], [item for item in ordered if item.owed_micro]
+
+
+def _end(day: Day) -> str:
+    return f"today's budget ends here: {price(day.left or 0)} of {price(day.cap_micro or 0)} left"
+
+
+def _usd(micro: int | None) -> float | None:
+    return None if micro is None else micro / 1_000_000
+
+
+def _micro(cost_usd: str | None) -> int:
+    return round(float((cost_usd or "0").replace(",", "")) * 1_000_000)

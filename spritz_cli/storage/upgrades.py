@@ -1,0 +1,58 @@
+"""Why a template has no generated footage yet, and when to ask the provider again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from redis import Redis
+
+from spritz_cli.storage.redis_errors import redis_errors
+
+#: Long enough for a template that is not asked for every day.
+LIFETIME_SECONDS = 60 * 86_400
+
+#: No retry until what is asked for changes.
+NEVER = 4_102_444_800.0
+
+
+@dataclass(frozen=True)
+class Owed:
+    """An upgrade that is owed: `paid` says for what, `retry_at` (epoch seconds) from when on."""
+
+    paid: str
+    reason: str
+    error: str
+    retry_at: float
+
+
+class Upgrades:
+    """Remembers the upgrades that are owed; losing it costs one more try each."""
+
+    def __init__(self, redis: Redis, prefix: str = "video:") -> None:
+        self._redis = redis
+        self._name = f"{prefix}owed"
+
+    def get(self, key: str) -> Owed | None:
+        """Return what is owed to the template with this manifest key."""
+        with redis_errors():
+            stored = self._redis.hget(self._name, key)
+        return _owed(str(stored)) if stored else None
+
+    def remember(self, key: str, owed: Owed) -> None:
+        """Note that an upgrade did not happen."""
+        with redis_errors():
+            self._redis.hset(self._name, key, json.dumps(asdict(owed)))
+            self._redis.expire(self._name, LIFETIME_SECONDS)
+
+    def forget(self, key: str) -> None:
+        """Note that an upgrade happened, or is to be tried as if for the first time."""
+        with redis_errors():
+            self._redis.hdel(self._name, key)
+
+
+def _owed(text: str) -> Owed | None:
+    try:
+        return Owed(**json.loads(text))
+    except (ValueError, TypeError):
+        return None

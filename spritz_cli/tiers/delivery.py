@@ -1,0 +1,259 @@
+"""From a reserved order to footage on disk: sent once, whatever dies in between.
+
+An order is recorded before its request leaves, and the provider's id right
+after the answer. Whoever comes next goes on from what is recorded: it sends
+what surely was not sent, asks the provider about what may have been, and never
+sends that again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from spritz_cli.errors import OutcomeUnknown, ProviderError, RenderError, StillRunning
+from spritz_cli.media import ffmpeg
+from spritz_cli.models import dollars
+from spritz_cli.scene import tokens
+from spritz_cli.storage.footage import FootageStore, Order
+from spritz_cli.tiers.base import Progress, TierUnavailable
+from spritz_cli.tiers.compositing import LEAST_SHARE
+from spritz_cli.tiers.provider import Provider, declined, unavailable
+from spritz_cli.videos_api.client import RemoteJob, VideoRequest
+
+MAX_DOWNLOADS = 3
+MAX_SENDINGS = 3
+
+LONGEST_RATE_LIMIT = 120.0
+PAUSE_SECONDS = 0.5
+SOON = 600.0
+
+
+@dataclass
+class Delivery:
+    """The orders of one film of `parts` segments, and what it holds at the provider meanwhile."""
+
+    provider: Provider
+    footage: FootageStore
+    progress: Progress
+    parts: int
+    _slots: set[str] = field(default_factory=set)
+    _shares: dict[int, float] = field(default_factory=dict)
+
+    def reconciled(self, order: Order) -> Order:
+        """Find out what became of a request that may have been sent.
+
+        The order is then `submitted`, or `intended` if it certainly did not arrive.
+        """
+        if order.state not in ("sending", "unknown"):
+            return order
+        known = {item.remote_id for item in self.footage.all_orders() if item.remote_id}
+        patience = self.provider.profile.reconcile_after_seconds
+        since = order.sent_at or order.created_at
+        while True:
+            job = self._found(order, since, known)
+            if job:
+                return self._record(order, state="submitted", remote_id=job.id, error=None)
+            waited = self.provider.clock() - since
+            if waited >= patience:
+                # The provider's list is complete and does not have it.
+                return self._record(order, state="intended", error=None)
+            self._pause(min(2.0, patience - waited))
+
+    def deliver(self, orders: Sequence[Order], scratch: Path) -> list[Order]:
+        """Send and collect, as many at a time as the provider allows."""
+        stored: dict[int, Order] = {}
+        sent: list[Order] = []
+        left = list(orders)
+        try:
+            while left or sent:
+                if left and self._may_send(left[0], others=bool(sent)):
+                    order = left.pop(0)
+                    sent.append(self._sent(order) if order.state == "intended" else order)
+                else:
+                    order = sent.pop(0)
+                    stored[order.part] = self._collected(order, scratch)
+                    self._free_slot(order.id)
+        finally:
+            for owner in list(self._slots):
+                self._free_slot(owner)
+        return [stored[order.part] for order in orders]
+
+    # Manners: as many jobs as the provider allows, and signs of life
+
+    def _may_send(self, order: Order, *, others: bool) -> bool:
+        """Take a slot for an order; whoever has other orders to see to does not wait for it."""
+        if order.state == "stored":
+            return True
+        give_up = self.provider.clock() + self.provider.deadline_seconds
+        while not self.provider.slots.acquire(order.id):
+            if others:
+                return False
+            if self.provider.clock() > give_up:
+                raise unavailable("the provider was busy with other films", SOON)
+            self._pause()
+        self._slots.add(order.id)
+        return True
+
+    def _free_slot(self, owner: str) -> None:
+        self.provider.slots.release(owner)
+        self._slots.discard(owner)
+
+    def _pause(self, seconds: float = PAUSE_SECONDS) -> None:
+        # In small steps: a lost lease stops the work here.
+        end = self.provider.clock() + seconds
+        while True:
+            self._alive()
+            left = end - self.provider.clock()
+            if left <= 0:
+                return
+            self.provider.sleep(min(left, PAUSE_SECONDS))
+
+    def _watch(self, order: Order, share: float) -> None:
+        self._shares[order.part] = share
+        self._alive()
+
+    def _alive(self) -> None:
+        """Keep what we hold, and stop if the film is another's by now."""
+        for owner in self._slots:
+            self.provider.slots.renew(owner)
+        self.progress(sum(self._shares.values()) / self.parts)
+
+    # Sending
+
+    def _sent(self, order: Order) -> Order:
+        """Send an order until the provider has taken it or has said why it does not."""
+        for sending in range(1, MAX_SENDINGS + 1):
+            try:
+                order = self.reconciled(self._sent_once(order))
+                break
+            except ProviderError as exc:
+                if sending == MAX_SENDINGS or not _is_worth_a_wait(exc):
+                    raise self._refused(order, exc) from exc
+                self._pause(exc.retry_after or 1.0)
+        if order.state != "submitted":
+            # Not sent again at once: a list may be late, and the next run is not.
+            lost = ProviderError("an order did not reach the provider", kind="server")
+            raise self._refused(order, lost)
+        return order
+
+    def _sent_once(self, order: Order) -> Order:
+        """Send the request, exactly once, and record what came of it."""
+        proven = False
+        while not self.provider.gate.enter(order.id):
+            self._pause()
+        try:
+            self.provider.require_whole()
+            order = self._record(order, state="sending", sent_at=self.provider.clock())
+            job = self.provider.api.submit(_request(order), idempotency_key=order.id)
+            proven = True
+        except OutcomeUnknown as exc:
+            return self._record(order, state="unknown", error=exc.message)
+        except ProviderError as exc:
+            # Under the gate, so that nobody else comes to a provider that is known to be dead.
+            self.provider.note(exc)
+            self._record(order, state="refused", error_kind=exc.kind, error=exc.message)
+            raise
+        finally:
+            self.provider.gate.leave(order.id, proven=proven)
+        return self._record(order, state="submitted", remote_id=job.id)
+
+    def _refused(self, order: Order, exc: ProviderError) -> TierUnavailable:
+        """The provider did not take the order: nothing is charged."""
+        self._record(order, state="refused", error_kind=exc.kind, error=exc.message)
+        self.provider.budget.release(order.day, order.id)
+        return declined(exc)
+
+    def _found(self, order: Order, since: float, known: Collection[str]) -> RemoteJob | None:
+        try:
+            return self.provider.api.find(_request(order), since=since, known=known)
+        except ProviderError as exc:
+            if order.state != "unknown":
+                self._record(order, state="unknown", error=exc.message)
+            raise TierUnavailable(
+                f"nobody can say whether the provider took an order: {exc.message}",
+                reason="provider_error",
+                hint=f"${dollars(order.micro)} stay held; the next run asks the provider again.",
+            ) from exc
+
+    # Collecting
+
+    def _collected(self, order: Order, scratch: Path) -> Order:
+        """Wait for a submitted order and store its footage."""
+        if order.state == "stored":
+            return order
+        job = self._awaited(order)
+        if job.status == "failed":
+            raise self._failed(order, job)
+        path = scratch / f"{order.id}.part.mp4"
+        try:
+            self.provider.api.download(job, path)
+            _require_footage(order, path)
+        except (ProviderError, RenderError) as exc:
+            raise self._undelivered(order, job, exc.message) from exc
+        told = self.footage.adopt(order, path)
+        micro = self._settle(order, job)
+        return self._record(order, state="stored", micro=micro, error=None, **told)
+
+    def _awaited(self, order: Order) -> RemoteJob:
+        try:
+            return self.provider.api.wait(
+                order.remote_id or "",
+                seconds_left=self.provider.deadline_seconds,
+                on_progress=partial(self._watch, order),
+            )
+        except StillRunning as exc:
+            raise unavailable(exc.message, SOON, exc.hint) from exc
+        except ProviderError as exc:
+            self.provider.note(exc)
+            if exc.kind == "lost":
+                self._write_off(order, exc)
+            raise declined(exc) from exc
+
+    def _failed(self, order: Order, job: RemoteJob) -> TierUnavailable:
+        cause = job.error or ProviderError("the provider failed without a reason", kind="server")
+        self._write_off(order, cause, job)
+        return declined(cause)
+
+    def _undelivered(self, order: Order, job: RemoteJob, error: str) -> TierUnavailable:
+        """The job is done, but its bytes are no footage: look again later, not for ever."""
+        if order.failures + 1 >= MAX_DOWNLOADS:
+            self._write_off(order, ProviderError(error, kind="server"), job)
+        else:
+            self._record(order, state="submitted", failures=order.failures + 1, error=error)
+        return unavailable(error, SOON)
+
+    def _write_off(self, order: Order, cause: ProviderError, job: RemoteJob | None = None) -> None:
+        """Nothing will come of an order that the provider took, and may well charge for."""
+        micro = self._settle(order, job)
+        told = {"error_kind": cause.kind, "error": cause.message}
+        self._record(order, state="failed", micro=micro, **told)
+
+    def _settle(self, order: Order, job: RemoteJob | None) -> int:
+        told = job.cost_micro if job else None
+        micro = order.micro if told is None else told
+        self.provider.budget.settle(order.day, order.id, micro, template=order.template)
+        return micro
+
+    def _record(self, order: Order, **changes: object) -> Order:
+        return self.footage.record(replace(order, **changes))  # type: ignore[arg-type]
+
+
+def _require_footage(order: Order, path: Path) -> None:
+    """Decode a segment; raises RenderError if it is damaged or much too short."""
+    clip = ffmpeg.footage(path, tokens.FPS)
+    if clip.frames < LEAST_SHARE * order.seconds * tokens.FPS:
+        raise RenderError(
+            f"the provider delivered {clip.frames / tokens.FPS:.1f} s of footage, "
+            f"not {order.seconds} s"
+        )
+
+
+def _is_worth_a_wait(exc: ProviderError) -> bool:
+    return exc.kind == "rate" and (exc.retry_after or 0.0) <= LONGEST_RATE_LIMIT
+
+
+def _request(order: Order) -> VideoRequest:
+    return VideoRequest(order.prompt, order.model, order.size, order.seconds)

@@ -1,0 +1,92 @@
+"""A configured provider of footage, and what guards the money and the manners of all who use it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import cached_property
+
+from spritz_cli.errors import ProviderError, ProviderKind
+from spritz_cli.storage.budget import DailyBudget
+from spritz_cli.storage.provider_state import Circuit, Gate, Slots
+from spritz_cli.tiers.base import TierUnavailable
+from spritz_cli.tiers.brief import Brief
+from spritz_cli.videos_api.client import VideosAPI
+from spritz_cli.videos_api.profiles import Profile
+
+#: A dead provider costs one call, not one for each film of the run.
+CIRCUIT_SECONDS = 600.0
+_BREAKS_CIRCUIT: tuple[ProviderKind, ...] = ("auth", "quota", "unreachable")
+
+#: When to ask again after a failure; what a person mends may be mended at once.
+_RETRY_SECONDS: dict[str, float | None] = {
+    "auth": 0.0,
+    "quota": 0.0,
+    "unreachable": 600.0,
+    "rate": 600.0,
+    "moderation": None,
+}
+_RETRY_OTHERWISE = 3600.0
+
+
+@dataclass(frozen=True)
+class Provider:
+    """One provider, shared by all processes through Redis: its budget, circuit, slots and gate."""
+
+    profile: Profile
+    model: str
+    connect: Callable[[], VideosAPI]
+    budget: DailyBudget
+    circuit: Circuit
+    slots: Slots
+    gate: Gate
+    deadline_seconds: float = 900.0
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+
+    @cached_property
+    def api(self) -> VideosAPI:
+        return self.connect()
+
+    def price(self, brief: Brief, parts: Collection[int]) -> int | None:
+        """Return what parts of a film cost in micro-dollars, None if no price is known."""
+        prices = [
+            self.profile.price_micro(self.model, brief.size, brief.seconds[part - 1])
+            for part in parts
+        ]
+        known = [price for price in prices if price is not None]
+        return sum(known) if len(known) == len(prices) else None
+
+    def unpriced(self, brief: Brief) -> str:
+        return f"no price is known for {self.model} at {brief.size} from {self.profile.name}"
+
+    def require_whole(self) -> None:
+        """Raise TierUnavailable while the circuit is open."""
+        broken = self.circuit.state()
+        if broken:
+            raise unavailable(broken.message, _retry_seconds(broken.reason))
+
+    def note(self, exc: ProviderError) -> None:
+        """Leave the provider alone for a while if others would fare no better."""
+        if exc.kind in _BREAKS_CIRCUIT:
+            self.circuit.open(exc.kind, exc.message, CIRCUIT_SECONDS)
+
+
+def unavailable(message: str, retry_seconds: float | None, hint: str = "") -> TierUnavailable:
+    """Return the error of a provider that cannot make a film now."""
+    return TierUnavailable(message, reason="provider_error", hint=hint, retry_seconds=retry_seconds)
+
+
+def declined(exc: ProviderError) -> TierUnavailable:
+    """Return what a provider's error means for the film."""
+    return TierUnavailable(
+        exc.message,
+        reason="moderation" if exc.kind == "moderation" else "provider_error",
+        hint=exc.hint,
+        retry_seconds=_retry_seconds(exc.kind),
+    )
+
+
+def _retry_seconds(kind: str) -> float | None:
+    return _RETRY_SECONDS.get(kind, _RETRY_OTHERWISE)

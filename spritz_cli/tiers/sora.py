@@ -1,0 +1,120 @@
+"""Tier 1: generated footage with our own drawing on top.
+
+Footage is paid for once and kept; the drawing is made anew for free whenever a
+word or a number changes. Without a provider, footage that is there still serves.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from spritz_cli.models import Film, Source, Template
+from spritz_cli.scene.drawing import SceneLibrary
+from spritz_cli.storage.footage import FootageStore, Order
+from spritz_cli.storage.upgrades import NEVER, Owed, Upgrades
+from spritz_cli.tiers.base import Offer, Progress, TierUnavailable
+from spritz_cli.tiers.brief import Brief, brief_for, footage_in_hand
+from spritz_cli.tiers.compositing import COMPOSITOR, OVERLAY, compose
+from spritz_cli.tiers.static import drawing_inputs
+
+if TYPE_CHECKING:
+    from spritz_cli.tiers.provider import Provider
+
+#: The share of the work that is done when the footage is there.
+FOOTAGE_SHARE = 0.5
+
+
+class SoraTier:
+    """Buys footage from a server that speaks the Videos API, or uses what was bought."""
+
+    name: Literal["sora"] = "sora"
+
+    def __init__(
+        self,
+        library: SceneLibrary,
+        footage: FootageStore,
+        upgrades: Upgrades,
+        provider: Provider | None = None,
+    ) -> None:
+        self._library = library
+        self._footage = footage
+        self._upgrades = upgrades
+        self._provider = provider
+
+    def inputs(self, template: Template) -> dict[str, Any] | None:
+        """Return what the film would be made from; None without provider and footage."""
+        paid = self._paid(template)
+        if paid is None:
+            return None
+        drawing = drawing_inputs(self._library, template, OVERLAY)
+        return {**drawing, "compositor": COMPOSITOR, "footage": {"paid": paid}}
+
+    def offer(self, template: Template) -> Offer:
+        """Return the price of the segments that nobody has ordered yet."""
+        if self._provider is None:
+            return Offer()
+        brief = brief_for(template, self._provider.profile, self._provider.model)
+        micro = self._provider.price(brief, brief.missing(self._footage.orders(template)))
+        if micro is None:
+            return Offer(0, NEVER, "unpriced", self._provider.unpriced(brief))
+        owed = self._upgrades.get(template.key)
+        if owed is None or owed.paid != brief.paid:
+            return Offer(micro)
+        return Offer(micro, owed.retry_at, owed.reason, owed.error)
+
+    def make(self, template: Template, scratch: Path, progress: Progress) -> Film:
+        """Buy what is missing, within the budget, and draw over it."""
+        orders = self._orders(template, scratch, progress)
+
+        def drawn(share: float, stage: str = "drawing") -> None:
+            progress(FOOTAGE_SHARE + (1 - FOOTAGE_SHARE) * share, stage)
+
+        segments = [self._footage.path(order) for order in orders]
+        film = compose(template, self._library, segments, scratch, drawn)
+        return replace(film, source=_source(orders))
+
+    def _paid(self, template: Template) -> str | None:
+        if self._provider:
+            return brief_for(template, self._provider.profile, self._provider.model).paid
+        found = footage_in_hand(template, self._footage)
+        return found[0].paid if found else None
+
+    def _orders(self, template: Template, scratch: Path, progress: Progress) -> Sequence[Order]:
+        if self._provider is None:
+            return footage_in_hand(template, self._footage) or _refuse()
+        from spritz_cli.tiers.purchase import Purchase
+
+        brief = brief_for(template, self._provider.profile, self._provider.model)
+
+        def bought(share: float, stage: str = "footage") -> None:
+            progress(FOOTAGE_SHARE * share, stage)
+
+        try:
+            orders = Purchase(brief, self._provider, self._footage, bought).segments(scratch)
+        except TierUnavailable as exc:
+            self._upgrades.remember(template.key, _owed(brief, exc))
+            raise
+        self._upgrades.forget(template.key)
+        return orders
+
+
+def _refuse() -> Sequence[Order]:
+    raise TierUnavailable(
+        "no provider of generated footage is configured",
+        reason="not_configured",
+        hint="Set VIDGEN_PROVIDER.",
+    )
+
+
+def _owed(brief: Brief, exc: TierUnavailable) -> Owed:
+    wait = exc.retry_seconds
+    retry_at = NEVER if wait is None else time.time() + wait
+    return Owed(brief.paid, exc.reason, exc.message, retry_at)
+
+
+def _source(orders: Sequence[Order]) -> Source:
+    return Source(orders[0].provider, orders[0].model, sum(order.micro for order in orders))

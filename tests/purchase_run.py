@@ -1,0 +1,68 @@
+"""Buys the footage of one film, as a process that can be killed: see test_purchase_kills.py."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+from redis import Redis
+
+from spritz_cli.errors import VidgenError
+from spritz_cli.settings import shipped
+from spritz_cli.storage.budget import DailyBudget
+from spritz_cli.storage.footage import FootageStore
+from spritz_cli.storage.leases import Leases
+from spritz_cli.storage.provider_state import Circuit, Gate, Slots
+from spritz_cli.storage.scratch import ScratchFolders
+from spritz_cli.testing import sample_template
+from spritz_cli.tiers.brief import brief_for
+from spritz_cli.tiers.provider import Provider
+from spritz_cli.tiers.purchase import Purchase
+from spritz_cli.videos_api.client import VideosAPI
+from spritz_cli.videos_api.profiles import load_profile
+
+
+def main(redis_url: str, base_url: str, videos: Path, topic: str, cap_micro: int) -> int:
+    template = sample_template(topic=topic, duration_seconds=8)
+    redis = Redis.from_url(redis_url, decode_responses=True)
+    lease = Leases(redis).acquire(template.key)
+    if lease is None:
+        return 3
+    profile = replace(
+        load_profile("openai", [shipped("providers.yaml")]),
+        base_url=base_url,
+        allowed_seconds=(4,),
+        reconcile_after_seconds=0.5,
+    )
+    shared = redis, "video:", profile.name
+    provider = Provider(
+        profile=profile,
+        model=profile.model,
+        connect=lambda: VideosAPI(profile, "sk-of-this-test"),
+        budget=DailyBudget(redis, cap_micro=cap_micro),
+        circuit=Circuit(*shared),
+        slots=Slots(*shared, profile.max_in_flight, seconds=2.0),
+        gate=Gate(*shared, seconds=2.0),
+        deadline_seconds=20,
+    )
+    brief = brief_for(template, profile, profile.model)
+    with lease, ScratchFolders(videos / ".staging").new() as scratch:
+        # From here to the first request it is then only milliseconds.
+        import_module("openai")
+        print("begun", flush=True)
+        try:
+            purchase = Purchase(brief, provider, FootageStore(videos), lambda *_: lease.check())
+            orders = purchase.segments(scratch)
+        except VidgenError as exc:
+            print(json.dumps({"error": exc.message, "reason": getattr(exc, "reason", None)}))
+            return 1
+    print(json.dumps({"states": [order.state for order in orders]}))
+    return 0
+
+
+if __name__ == "__main__":
+    url, base, folder, name, cap = sys.argv[1:]
+    sys.exit(main(url, base, Path(folder), name, int(cap)))
