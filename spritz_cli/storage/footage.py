@@ -36,12 +36,14 @@ CHARGED: tuple[OrderState, ...] = ("sending", "unknown", "submitted", "stored", 
 class Order:
     """One request for one segment of footage; `micro` are micro-dollars, times are epoch seconds.
 
-    `paid` is the paid fingerprint of the film that it is a part of, `day` the
-    UTC day whose budget it counts to.
+    `wish` is the digest of what the catalog asked for, `paid` the paid
+    fingerprint of the film that it is a part of, `day` the UTC day whose budget
+    it counts to.
     """
 
     id: str
     template: str
+    wish: str
     paid: str
     part: int
     parts: int
@@ -51,7 +53,6 @@ class Order:
     prompt: str
     size: str
     seconds: int
-    take: int
     micro: int
     day: str
     created_at: float

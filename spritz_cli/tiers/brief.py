@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _RULES = (
     "Soft, friendly, flat 3D illustration in calm colours on a light background; slow camera. "
     "No text, letters, digits, currency signs, charts with labels, logos or watermarks anywhere. "
-    "Keep the upper sixth and the lower third of the picture plain."
+    "The subject stands right of the middle; the top and the left quarter of the picture are plain."
 )
 
 
@@ -36,11 +36,10 @@ class Brief:
         """The paid fingerprint: a change of anything else never buys footage again."""
         return fingerprints.digest(
             {
-                "prompt": prompt(self.template, 1, 1),
+                "wish": wish(self.template),
                 "model": self.model,
                 "size": self.size,
                 "seconds": list(self.seconds),
-                "take": self.template.take,
             }
         )
 
@@ -55,7 +54,14 @@ class Brief:
         return [part for part in self.parts if part not in paid]
 
     def prompt(self, part: int) -> str:
-        return prompt(self.template, part, len(self.seconds))
+        """Return the words for one part of the film."""
+        count, template = len(self.seconds), self.template
+        shot = f" Shot {part} of {count}, the same place and style in all." if count > 1 else ""
+        metaphor = template.visual_metaphor.rstrip(".")
+        return (
+            f"{template.prompt_template} Visual metaphor: {metaphor}. "
+            f"Mood: {template.style}. {_RULES}{shot}"
+        )
 
 
 def brief_for(template: Template, profile: Profile, model: str) -> Brief:
@@ -65,13 +71,18 @@ def brief_for(template: Template, profile: Profile, model: str) -> Brief:
     )
 
 
-def prompt(template: Template, part: int, parts: int) -> str:
-    """Return the words for one part of a film."""
-    shot = f" Shot {part} of {parts}, the same place and style in all shots." if parts > 1 else ""
-    metaphor = template.visual_metaphor.rstrip(".")
-    return (
-        f"{template.prompt_template} Visual metaphor: {metaphor}. "
-        f"Mood: {template.style}. {_RULES}{shot}"
+def wish(template: Template) -> str:
+    """Return the digest of what the catalog asks for.
+
+    Not of the prompt: when we word our part of it better, footage stays paid for.
+    """
+    return fingerprints.digest(
+        {
+            "prompt": template.prompt_template,
+            "metaphor": template.visual_metaphor,
+            "style": template.style,
+            "take": template.take,
+        }
     )
 
 
@@ -96,8 +107,7 @@ def footage_in_hand(template: Template, footage: FootageStore) -> Sequence[Order
 
 def answers(order: Order, template: Template) -> bool:
     """Whether an order was made for what the template asks for now."""
-    same = order.prompt == prompt(template, order.part, order.parts)
-    return same and order.take == template.take
+    return order.wish == wish(template)
 
 
 def _is_complete(found: dict[int, Order]) -> bool:

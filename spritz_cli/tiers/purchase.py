@@ -10,7 +10,7 @@ from pathlib import Path
 from spritz_cli.models import dollars
 from spritz_cli.storage.footage import CHARGED, FootageStore, Order
 from spritz_cli.tiers.base import Progress, TierUnavailable
-from spritz_cli.tiers.brief import Brief
+from spritz_cli.tiers.brief import Brief, wish
 from spritz_cli.tiers.delivery import Delivery
 from spritz_cli.tiers.provider import Provider
 
@@ -77,6 +77,7 @@ class Purchase:
         return Order(
             id=hashlib.sha256(name.encode()).hexdigest()[:16],
             template=template.name,
+            wish=wish(template),
             paid=brief.paid,
             part=part,
             parts=len(brief.seconds),
@@ -86,7 +87,6 @@ class Purchase:
             prompt=brief.prompt(part),
             size=brief.size,
             seconds=brief.seconds[part - 1],
-            take=template.take,
             micro=self._price(part),
             day="",
             created_at=self.provider.clock(),
