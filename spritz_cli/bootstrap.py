@@ -136,6 +136,7 @@ def provider_profile(settings: Settings) -> Profile | None:
     """Return the configured provider of footage, with the overrides of the settings."""
     if settings.provider is None:
         return None
+    from spritz_cli.videos_api.profile import checked_base_url
     from spritz_cli.videos_api.profiles import load_profile
 
     files = [shipped("providers.yaml"), settings.catalog.parent / "providers.yaml"]
@@ -144,7 +145,7 @@ def provider_profile(settings: Settings) -> Profile | None:
         profile = profile.priced(settings.price_per_second_usd)
     if settings.base_url:
         # Another server than the one that was shut down.
-        profile = replace(profile, base_url=settings.base_url, retired={})
+        profile = replace(profile, base_url=checked_base_url(settings.base_url), retired={})
     return replace(profile, model=settings.model or profile.model)
 
 

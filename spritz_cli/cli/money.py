@@ -82,8 +82,9 @@ def obstacle(item: PlanItem) -> str:
     if not item.obstacle:
         return ""
     wait = item.retry_at - time.time()
-    when = "not tried again" if wait > YEAR_SECONDS else f"tried again in {span(max(0.0, wait))}"
-    return f"footage {when}: {item.obstacle}"
+    if wait > YEAR_SECONDS:
+        return f"no footage: {item.obstacle}"
+    return f"footage tried again in {span(max(0.0, wait))}: {item.obstacle}"
 
 
 def budget_document(day: Day | None) -> dict[str, Any] | None:
@@ -121,9 +122,14 @@ class Receipt:
         }
 
     def __str__(self) -> str:
-        saved = f"{price(self.cached)} by the cache, {price(self.redrawn)} by free redrawing"
-        cap = f"; the daily cap put off {price(self.prevented)}" if self.prevented else ""
-        return f"Footage: {price(self.spent)} spent; saved {saved}{cap}."
+        amounts = {
+            "spent": self.spent,
+            "saved by the cache": self.cached,
+            "saved by free redrawing": self.redrawn,
+            "put off by the daily cap": self.prevented,
+        }
+        told = [f"{price(micro)} {what}" for what, micro in amounts.items() if micro]
+        return f"Footage: {', '.join(told) or 'nothing spent'}."
 
 
 def receipt(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 
-from spritz_cli.errors import ProviderError, ProviderKind
+from spritz_cli.errors import ProviderError, ProviderKind, UsageError
 from spritz_cli.storage.budget import DailyBudget
 from spritz_cli.storage.provider_state import Circuit, Gate, Slots
 from spritz_cli.tiers.base import TierUnavailable
@@ -47,7 +47,11 @@ class Provider:
 
     @cached_property
     def api(self) -> VideosAPI:
-        return self.connect()
+        """The client, made when it is first needed; raises TierUnavailable if it cannot be."""
+        try:
+            return self.connect()
+        except UsageError as exc:
+            raise unavailable(exc.message, 0.0, exc.hint) from exc
 
     def price(self, brief: Brief, parts: Collection[int]) -> int | None:
         """Return what parts of a film cost in micro-dollars, None if no price is known."""
@@ -59,7 +63,8 @@ class Provider:
         return sum(known) if len(known) == len(prices) else None
 
     def unpriced(self, brief: Brief) -> str:
-        return f"no price is known for {self.model} at {brief.size} from {self.profile.name}"
+        what = f"{self.model} at {brief.size} from {self.profile.name}"
+        return f"no price is known for {what}: set VIDGEN_PRICE_PER_SECOND_USD"
 
     def require_whole(self) -> None:
         """Raise TierUnavailable while the circuit is open."""

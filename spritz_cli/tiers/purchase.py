@@ -98,7 +98,6 @@ class Purchase:
             raise TierUnavailable(
                 self.provider.unpriced(self.brief),
                 reason="unpriced",
-                hint="Set VIDGEN_PRICE_PER_SECOND_USD.",
                 retry_seconds=0.0,
             )
         return micro

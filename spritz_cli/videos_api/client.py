@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from spritz_cli.errors import OutcomeUnknown, ProviderError, StillRunning, UsageError
+from spritz_cli.errors import OutcomeUnknown, ProviderError, StillRunning
 from spritz_cli.videos_api.answers import (
     STATUSES,
     Answer,
@@ -25,7 +25,7 @@ from spritz_cli.videos_api.answers import (
     status_word,
 )
 from spritz_cli.videos_api.download import Downloader
-from spritz_cli.videos_api.profile import Profile, is_base_url
+from spritz_cli.videos_api.profile import Profile, checked_base_url
 from spritz_cli.videos_api.search import Search, VideoRequest
 from spritz_cli.videos_api.wire import NoAnswer, Wire
 
@@ -61,7 +61,7 @@ class VideosAPI:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._profile = profile
-        self._base_url = _checked(base_url or profile.base_url)
+        self._base_url = checked_base_url(base_url or profile.base_url)
         self._host = urlsplit(self._base_url).netloc
         self._scrub = Scrubber(api_key)
         self._sleep = sleep
@@ -261,13 +261,3 @@ def _surely_refused(answer: Answer) -> bool:
     if answer.status == 503:
         return answer.retry_after is not None
     return 300 <= answer.status < 500 and answer.status not in _AMBIGUOUS
-
-
-def _checked(base_url: str) -> str:
-    url = base_url.strip().rstrip("/")
-    if not is_base_url(url):
-        raise UsageError(
-            "the provider's base_url must be an address such as https://host/v1",
-            hint="Set VIDGEN_BASE_URL without user, “?” and “#”.",
-        )
-    return url

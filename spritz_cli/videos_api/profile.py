@@ -10,6 +10,8 @@ from decimal import ROUND_CEILING, Decimal
 from typing import Literal
 from urllib.parse import urlsplit
 
+from spritz_cli.errors import UsageError
+
 Scalar = str | int | float | bool
 
 #: Any model or size that is not named itself.
@@ -101,3 +103,14 @@ def is_base_url(text: str) -> bool:
         return False
     plain = not (parts.query or parts.fragment or "@" in parts.netloc or " " in text)
     return parts.scheme in ("http", "https") and bool(parts.hostname) and valid_port and plain
+
+
+def checked_base_url(text: str) -> str:
+    """Return an address without its final slash; raises UsageError if it cannot be one."""
+    url = text.strip().rstrip("/")
+    if not is_base_url(url):
+        raise UsageError(
+            "the provider's base_url must be an address such as https://host/v1",
+            hint="Set VIDGEN_BASE_URL without user, “?” and “#”.",
+        )
+    return url
