@@ -176,8 +176,10 @@ def _notices(run: Run, min_tier: Tier | None) -> list[str]:
 def _lower_tiers(run: Run) -> list[str]:
     videos = [video for video in run.videos().values() if video and video.fallback_reason]
     groups = Counter((video.fallback_reason or "", _tier(video)) for video in videos)
+    errors = {video.fallback_reason: video.error for video in videos if video.error}
     return [
         f"{REASONS.get(reason, reason)}; {_films(count, len(run.items), tier)}."
+        + (f" Said: {errors[reason]}" if reason in errors else "")
         for (reason, tier), count in groups.items()
     ]
 

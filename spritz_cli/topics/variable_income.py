@@ -67,7 +67,7 @@ class EmergencyFundBasics(TopicParameters):
     first_goal: PositiveMoney
     guide_low_months: Months
     guide_high_months: Months
-    surprise: Money
+    surprise: PositiveMoney
 
     def results(self) -> dict[str, Json]:
         low = self.essentials_per_month * self.guide_low_months
