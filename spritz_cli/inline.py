@@ -28,6 +28,7 @@ from spritz_cli.runs import (
     OnEvent,
     Production,
     Progress,
+    Standing,
     generate,
     ignore,
     in_order,
@@ -120,7 +121,13 @@ class _Crew:
             self._hand_out()
             self._listen()
             self._progress.poll()
+            self._progress.standing(self._standing())
         return self._outcomes
+
+    def _standing(self) -> Standing:
+        # Those that another run is at have a time before which nobody asks again.
+        busy = sum(1 for at, _ in self._left if at)
+        return Standing(len(self._members), len(self._left) - busy, busy)
 
     def _hand_out(self) -> None:
         """Give a film to everybody who has none."""
@@ -222,8 +229,9 @@ def _start(production: Production) -> _Member:
     process = _spawn.Process(
         target=_work, args=(settings, theirs, os.getpid()), daemon=True, name="vidgen-film"
     )
-    # A child must not see the Ctrl-C that is meant for us, not even while it starts.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # A child must not see what a terminal tells us by Ctrl-C or by closing, not even
+    # while it starts.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         process.start()
     finally:

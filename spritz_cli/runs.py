@@ -47,10 +47,19 @@ class Event:
     outcome: Outcome | None = None
 
 
-OnEvent = Callable[[Event], None]
+@dataclass(frozen=True)
+class Standing:
+    """How many workers a run sees, and how many of its films wait for one or for another run."""
+
+    workers: int
+    for_worker: int = 0
+    for_others: int = 0
 
 
-def ignore(_: Event) -> None:
+OnEvent = Callable[[Event | Standing], None]
+
+
+def ignore(_: Event | Standing) -> None:
     """Watch nothing."""
 
 
@@ -62,6 +71,7 @@ class Progress:
         self._tell = on_event
         self._open: dict[str, Template] = {}
         self._seen: dict[str, tuple[float, str]] = {}
+        self._standing: Standing | None = None
 
     def queued(self, template: Template) -> None:
         self._open[template.key] = template
@@ -70,6 +80,11 @@ class Progress:
     def done(self, template: Template, outcome: Outcome) -> None:
         self._open.pop(template.key, None)
         self._tell(Event(template, "done", 1.0, outcome=outcome))
+
+    def standing(self, now: Standing) -> None:
+        if now != self._standing:
+            self._standing = now
+            self._tell(now)
 
     def poll(self) -> dict[str, LeaseInfo]:
         """Tell what is new and return the leases that a living process holds."""
