@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from spritz_cli.settings import Settings
 from spritz_cli.storage.embedded import OpenRedis, open_redis
-from spritz_cli.storage.leases import Leases
-from spritz_cli.storage.manifest import VideoManifest
 from spritz_cli.storage.videos import VideoStore
 
 if TYPE_CHECKING:
     from spritz_cli.catalog import Catalog
     from spritz_cli.pipeline import SourcedTier
     from spritz_cli.scene.drawing import SceneLibrary
+    from spritz_cli.storage.leases import Leases
+    from spritz_cli.storage.manifest import VideoManifest
 
 logger = logging.getLogger("spritz_cli")
 
@@ -30,11 +30,15 @@ class Production:
 
     @cached_property
     def manifest(self) -> VideoManifest:
+        from spritz_cli.storage.manifest import VideoManifest
+
         settings = self.settings
         return VideoManifest(self.redis.client, settings.key_prefix, settings.ttl_days)
 
     @cached_property
     def leases(self) -> Leases:
+        from spritz_cli.storage.leases import Leases
+
         return Leases(self.redis.client, self.settings.key_prefix)
 
     @cached_property
