@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spritz_cli import planning
 from spritz_cli.bootstrap import open_production
@@ -26,9 +26,12 @@ from spritz_cli.scene import tokens
 from spritz_cli.scene.canvas import Canvas
 from spritz_cli.scene.document import parse
 from spritz_cli.scene.drawing import Scene, SceneLibrary, times
-from spritz_cli.settings import Settings
+from spritz_cli.settings import PACKAGE, Settings
 from spritz_cli.storage.leases import Leases
 from spritz_cli.tiers.static import StaticTier
+
+if TYPE_CHECKING:
+    from spritz_cli.catalog import Catalog
 
 STAGES = ("template", "parse", "draw", "hand-over", "encode", "check")
 
@@ -101,11 +104,25 @@ def measure_film(template: Template, library: SceneLibrary, runs: int) -> FilmFi
     )
 
 
+@contextmanager
+def current_project(catalog: Catalog, library: SceneLibrary) -> Iterator[Settings]:
+    """Yield settings under which every film of a catalog is current, with a store of their own.
+
+    The films are pretended ones: nobody plays them, and the user's stay as they are.
+    """
+    tier = StaticTier(library)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        settings = Settings(catalog.path, library.folder, folder / "videos", folder / "state")
+        with open_production(settings) as production:
+            for template in catalog.templates:
+                _publish(template, tier, folder, production)
+        yield settings
+
+
 def measure_command(arguments: Sequence[str], settings: Settings, runs: int) -> CommandFigures:
-    """Run vidgen as a user does, after one run that warms the caches up."""
-    command = [sys.executable, "-m", "spritz_cli", *arguments]
-    environment = os.environ | settings.environment()
-    figures = [_process(command, environment) for _ in range(runs + 1)][1:]
+    """Run vidgen with these settings alone, after one run that warms the caches up."""
+    figures = [_run(arguments, settings) for _ in range(runs + 1)][1:]
     return CommandFigures(
         "vidgen " + " ".join(arguments),
         statistics.median(wall for wall, _ in figures),
@@ -236,10 +253,18 @@ def _publish(template: Template, tier: StaticTier, folder: Path, production: Any
             production.manifest.publish(published, lease)
 
 
-def _process(command: Sequence[str], environment: dict[str, str]) -> tuple[float, float]:
+def _run(arguments: Sequence[str], settings: Settings) -> tuple[float, float]:
+    # Neither the caller's variables nor its pyproject.toml: `warm` must find nothing to make.
+    ours = ("VIDGEN_", "REDIS_URL")
+    environment = {name: text for name, text in os.environ.items() if not name.startswith(ours)}
+    environment |= settings.environment() | {"PYTHONPATH": str(PACKAGE.parent)}
+    command = [sys.executable, "-m", "spritz_cli", *arguments]
+    folder = settings.state_dir.parent
     began = time.monotonic()
     cpu = _children(
-        lambda: subprocess.run(command, env=environment, capture_output=True, check=False)
+        lambda: subprocess.run(
+            command, env=environment, cwd=folder, capture_output=True, check=True
+        )
     )
     return time.monotonic() - began, cpu
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
@@ -107,9 +108,9 @@ def version() -> str:
 
 def _bundled() -> str:
     """Return the name of the bundled program, without the trial run that `binary` makes."""
-    import imageio_ffmpeg
-
-    programs = Path(imageio_ffmpeg.__file__).parent.glob("binaries/ffmpeg-*")
+    package = find_spec("imageio_ffmpeg")
+    folders = (package.submodule_search_locations or ()) if package else ()
+    programs = (path for folder in folders for path in Path(folder).glob("binaries/ffmpeg-*"))
     return min((path.name for path in programs), default="")
 
 

@@ -1,8 +1,10 @@
-"""From a template to frames: Jinja2 → SVG → marks → raw pixels."""
+"""From a template to frames: Jinja2 → SVG → marks → raw pixels.
+
+Jinja2 is loaded once a scene is opened: a plan only asks for sources.
+"""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -14,6 +16,7 @@ from markupsafe import Markup
 from spritz_cli.errors import RenderError
 from spritz_cli.models import KeyFigure, Template
 from spritz_cli.scene import tokens
+from spritz_cli.scene.sources import SceneSources
 from spritz_cli.scene.timeline import (
     VERB_METHODS,
     Moment,
@@ -24,12 +27,6 @@ from spritz_cli.scene.timeline import (
     polar,
     px,
     wave_once,
-)
-from spritz_cli.templating import (
-    TemplateError,
-    render_scene,
-    scene_environment,
-    scene_sources,
 )
 from spritz_cli.wording import number, pct, usd
 
@@ -42,17 +39,11 @@ class SceneLibrary:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._digests: dict[str, dict[str, str]] = {}
+        self._sources = SceneSources(folder)
 
     def sources(self, scene_name: str) -> dict[str, str]:
         """Return the SHA-256 of the scene file and of every file it includes, by name."""
-        if scene_name not in self._digests:
-            sources = scene_sources(self._environment, scene_name)
-            self._digests[scene_name] = {
-                name: hashlib.sha256(source.encode()).hexdigest()
-                for name, source in sorted(sources.items())
-            }
-        return self._digests[scene_name]
+        return self._sources.digests(scene_name)
 
     def open(self, template: Template) -> Scene:
         """Return the scene that draws a template."""
@@ -62,6 +53,8 @@ class SceneLibrary:
 
     @cached_property
     def _environment(self) -> Any:
+        from spritz_cli.templating import scene_environment
+
         environment = scene_environment(self.folder, (*_TOOLS.values(), *VERB_METHODS))
         environment.globals |= {
             "colours": _SAFE_COLOURS,
@@ -78,7 +71,10 @@ class Scene:
     """One template's drawing as a function of time."""
 
     def __init__(self, template: Template, source: Any, tools: Mapping[str, Any]) -> None:
+        from spritz_cli.templating import render_scene
+
         self.template = template
+        self._render = render_scene
         self._source = source
         self._names = {
             **tools,
@@ -96,7 +92,7 @@ class Scene:
     def svg(self, t: float) -> str:
         """Return the frame at second `t` as an SVG document of 1280 × 720 px."""
         with _told(self.template, t):
-            return render_scene(self._source, self._names | Moment(t, self.duration).verbs())
+            return self._render(self._source, self._names | Moment(t, self.duration).verbs())
 
 
 def times(duration: float) -> Iterator[float]:
@@ -128,6 +124,8 @@ def frames(scene: Scene, *, transparent: bool = False) -> Iterator[bytearray]:
 @contextmanager
 def _told(template: Template, t: float | None = None) -> Iterator[None]:
     """Say which film and second an error comes from."""
+    from spritz_cli.templating import TemplateError
+
     try:
         yield
     except (RenderError, TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as exc:
