@@ -105,16 +105,20 @@ class Canvas:
         box = self._box(item)
         if box is None or not any(_overlap(box, other) for other in damage):
             return
-        if isinstance(item, Mark):
-            # A plain rectangle survives any clip, and the paper is one: fill no more than needed.
-            self._paint_mark(context, item, damage if _is_plain(item) else [box])
-        else:
+        if isinstance(item, Layer):
             self._paint_layer(context, item, damage)
+        elif _is_plain(item):
+            # A plain rectangle survives any clip, and the paper is one: fill no more than needed.
+            for other in damage:
+                if _overlap(box, other):
+                    self._paint_mark(context, item, _common(box, other))
+        else:
+            self._paint_mark(context, item, box)
 
-    def _paint_mark(self, context: Any, mark: Mark, boxes: list[Box]) -> None:
+    def _paint_mark(self, context: Any, mark: Mark, box: Box) -> None:
         recording = self._recording(mark.leaf)
         context.save()
-        _clip_to(context, boxes)
+        _clip_to(context, [box])
         context.transform(cairocffi.Matrix(*mark.matrix))
         context.set_source_surface(recording.surface, 0, 0)
         context.paint()
@@ -215,6 +219,10 @@ def _union(boxes: Sequence[Box]) -> Box:
         max(box[2] for box in boxes),
         max(box[3] for box in boxes),
     )
+
+
+def _common(a: Box, b: Box) -> Box:
+    return max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
 
 
 def _overlap(a: Box, b: Box) -> bool:
