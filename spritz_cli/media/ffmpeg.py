@@ -94,17 +94,19 @@ def encode(
     width: int,
     height: int,
     fps: int,
+    held: int = 0,
     captions: Path | None = None,
 ) -> None:
     """Encode raw B, G, R, unused frames into an MP4 with an optional caption track.
 
-    Raises RenderError when ffmpeg fails, StorageError when the disk is full.
+    The last frame is shown `held` times more: the same bytes as if it were in
+    `frames` so often, but its colours are converted once. Raises RenderError when ffmpeg fails, StorageError when the disk is full.
     """
     command = [*_raw_input(width, height, fps), "-"]
     if captions is not None:
         command += ["-i", str(captions), "-map", "0:v", "-map", "1:s", "-c:s", "mov_text"]
         command += ["-metadata:s:s:0", "language=eng"]
-    command += [*ENCODER_SETTINGS, str(path)]
+    command += [*ENCODER_SETTINGS, *_holding(held), str(path)]
     with _running(command, path.parent) as stream:
         for frame in frames:
             stream.write(frame)
@@ -147,6 +149,11 @@ def decode_fully(path: Path) -> None:
 def _raw_input(width: int, height: int, fps: int) -> list[str]:
     command = [*_quiet(), "-y", "-f", "rawvideo", "-pix_fmt", "bgr0"]
     return [*command, "-s", f"{width}x{height}", "-r", str(fps), "-i"]
+
+
+def _holding(frames: int) -> list[str]:
+    # Takes the place of the filters among the settings.
+    return ["-vf", f"{_COLOUR},tpad=stop_mode=clone:stop={frames}"] if frames else []
 
 
 def _quiet() -> list[str]:
