@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, NamedTuple
 
 from spritz_cli.errors import MissingLibrary, RenderError
@@ -115,19 +116,33 @@ def _outline(surface: Any, node: _Node) -> None:
     y = float(node.get("y", 0))
     context = surface.context
     context.new_path()
-    draw = {
-        "M": context.move_to,
-        "L": context.line_to,
-        "C": context.curve_to,
-        "Z": context.close_path,
-    }
-    for dx, dy, steps in line.glyphs:
+    for dx, dy, outline in line.glyphs:
         context.save()
         context.translate(x + dx * size, y + dy * size)
         context.scale(size)
-        for command, coordinates in steps:
-            draw[command](*coordinates)
+        path, _ = _path(outline)
+        cairocffi.cairo.cairo_append_path(context._pointer, path)  # noqa: SLF001
         context.restore()
+
+
+_COMMANDS = {
+    "M": cairocffi.PATH_MOVE_TO,
+    "L": cairocffi.PATH_LINE_TO,
+    "C": cairocffi.PATH_CURVE_TO,
+    "Z": cairocffi.PATH_CLOSE_PATH,
+}
+
+
+@cache
+def _path(outline: text.Outline) -> tuple[Any, Any]:
+    """Return a glyph as cairo reads it in one call, and the memory that this points into."""
+    parts: list[dict[str, Any]] = []
+    for command, numbers in outline.steps:
+        parts.append({"header": {"type": _COMMANDS[command], "length": 1 + len(numbers) // 2}})
+        parts += [{"point": {"x": x, "y": y}} for x, y in zip(numbers[::2], numbers[1::2], strict=True)]
+    data = cairocffi.ffi.new("cairo_path_data_t[]", parts)
+    path = {"status": cairocffi.STATUS_SUCCESS, "data": data, "num_data": len(parts)}
+    return cairocffi.ffi.new("cairo_path_t *", path), data
 
 
 cairosvg.surface.TAGS[_OUTLINE] = _outline
