@@ -99,8 +99,9 @@ def encode(
 ) -> None:
     """Encode raw B, G, R, unused frames into an MP4 with an optional caption track.
 
-    The last frame is shown `held` times more: the same bytes as if it were in
-    `frames` so often, but its colours are converted once. Raises RenderError when ffmpeg fails, StorageError when the disk is full.
+    The last frame is shown `held` times more: the same film as if `frames` gave it
+    so often, but its colours are converted once. Raises RenderError when ffmpeg
+    fails, StorageError when the disk is full.
     """
     command = [*_raw_input(width, height, fps), "-"]
     if captions is not None:

@@ -63,9 +63,7 @@ def _version(package: str) -> str:
     return metadata.version(package)
 
 
-def _watched(
-    scene: Scene, still: int, progress: Progress, poster: Path
-) -> Iterator[bytearray]:
+def _watched(scene: Scene, still: int, progress: Progress, poster: Path) -> Iterator[bytearray]:
     from spritz_cli.media.poster import save_poster
 
     total = round(scene.duration * tokens.FPS) - still
