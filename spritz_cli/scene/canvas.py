@@ -205,8 +205,13 @@ def _without_common_ends(
 def _placed_box(extents: tuple[float, float, float, float], matrix: Matrix) -> Box:
     x, y, width, height = extents
     a, b, c, d, e, f = matrix
-    xs = [a * u + c * v + e for u in (x, x + width) for v in (y, y + height)]
-    ys = [b * u + d * v + f for u in (x, x + width) for v in (y, y + height)]
+    if b == c == 0:
+        # Most marks only move: this is asked a hundred times a frame.
+        xs = [a * x + e, a * (x + width) + e]
+        ys = [d * y + f, d * (y + height) + f]
+    else:
+        xs = [a * u + c * v + e for u in (x, x + width) for v in (y, y + height)]
+        ys = [b * u + d * v + f for u in (x, x + width) for v in (y, y + height)]
     # One pixel more: antialiasing bleeds over the exact edge.
     x0, y0 = math.floor(min(xs)) - 1, math.floor(min(ys)) - 1
     return x0, y0, math.ceil(max(xs)) + 1, math.ceil(max(ys)) + 1

@@ -71,7 +71,7 @@ class Recorder(cairosvg.surface.Surface):  # type: ignore[misc]
         """Draw an element as CairoSVG does; what has only usual attributes at half the cost."""
         if not _USUAL.issuperset(node):
             super().draw(node)
-        elif float(node.get("width", 1)) and float(node.get("height", 1)):
+        elif size(self, node.get("width", "1")) and size(self, node.get("height", "1")):
             self.font_size = size(self, node.get("font-size", "16"))
             self.context.save()
             self._trace(node)
