@@ -25,7 +25,7 @@ from spritz_cli.models import Film, Template
 from spritz_cli.scene import tokens
 from spritz_cli.scene.canvas import Canvas
 from spritz_cli.scene.document import parse
-from spritz_cli.scene.drawing import Scene, SceneLibrary, times
+from spritz_cli.scene.drawing import Scene, SceneLibrary, held, times
 from spritz_cli.settings import PACKAGE, Settings
 from spritz_cli.storage.leases import Leases
 from spritz_cli.tiers.static import StaticTier
@@ -167,25 +167,31 @@ def _make(scene: Scene, video: Path) -> dict[str, float]:
     """Make a film as the static tier does, with a watch on every stage."""
     spent = dict.fromkeys(STAGES, 0.0)
     began, encoded = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    own = _own(
-        lambda: ffmpeg.encode(
-            _timed_frames(scene, spent),
-            video,
-            width=tokens.WIDTH,
-            height=tokens.HEIGHT,
-            fps=tokens.FPS,
-        )
-    )
+    own = _own(lambda: _encode(scene, video, spent))
     spent["hand-over"] = own - spent["template"] - spent["parse"] - spent["draw"]
     spent["encode"] = _cpu(resource.getrusage(resource.RUSAGE_CHILDREN)) - _cpu(encoded)
     spent["check"] = _children(lambda: ffmpeg.probe(video))
     return spent | {"wall": time.monotonic() - began}
 
 
-def _timed_frames(scene: Scene, spent: dict[str, float]) -> Iterator[bytearray]:
+def _encode(scene: Scene, video: Path, spent: dict[str, float]) -> None:
+    began = time.process_time()
+    still = held(scene)
+    spent["template"] = time.process_time() - began
+    ffmpeg.encode(
+        _timed_frames(scene, spent, still),
+        video,
+        width=tokens.WIDTH,
+        height=tokens.HEIGHT,
+        fps=tokens.FPS,
+        held=still,
+    )
+
+
+def _timed_frames(scene: Scene, spent: dict[str, float], still: int = 0) -> Iterator[bytearray]:
     canvas = Canvas(tokens.WIDTH, tokens.HEIGHT)
     shown = None
-    for t in times(scene.duration):
+    for t in list(times(scene.duration))[: -still or None]:
         began = time.process_time()
         svg = scene.svg(t)
         rendered = time.process_time()

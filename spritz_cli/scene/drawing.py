@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +102,15 @@ def times(duration: float) -> Iterator[float]:
         yield round(index / tokens.FPS, 6)
 
 
-def frames(scene: Scene, *, transparent: bool = False) -> Iterator[bytearray]:
-    """Yield every frame of a film as raw pixels (see Canvas.pixels).
+def held(scene: Scene) -> int:
+    """Return how many frames at a film's end show what the one before them shows."""
+    *earlier, last = times(scene.duration)
+    end = scene.svg(last)
+    return sum(1 for _ in takewhile(end.__eq__, map(scene.svg, reversed(earlier))))
+
+
+def frames(scene: Scene, *, held: int = 0, transparent: bool = False) -> Iterator[bytearray]:
+    """Yield every frame of a film but the last `held` as raw pixels (see Canvas.pixels).
 
     It is the same buffer each time, valid until the next frame is asked for.
     `transparent`: the scene has no paper, what it leaves out lets through what is below.
@@ -112,7 +120,7 @@ def frames(scene: Scene, *, transparent: bool = False) -> Iterator[bytearray]:
 
     canvas = Canvas(tokens.WIDTH, tokens.HEIGHT, transparent=transparent)
     shown = None
-    for t in times(scene.duration):
+    for t in list(times(scene.duration))[: -held or None]:
         svg = scene.svg(t)
         if svg != shown:
             with _told(scene.template, t):
