@@ -29,6 +29,7 @@ from spritz_cli.runs import (
     Production,
     Progress,
     Standing,
+    crew_size,
     generate,
     ignore,
     in_order,
@@ -65,7 +66,7 @@ def warm(
     outcomes = settle_without_rendering(production, items, on_event)
     rest = in_order(item for item in items if item.template.name not in outcomes)
     if rest:
-        size = min(workers or os.cpu_count() or 1, len(rest))
+        size = min(workers or crew_size(rest), len(rest))
         with _Crew(production, size, force, on_event) as crew:
             outcomes |= crew.make(rest)
     return [outcomes[item.template.name] for item in items]

@@ -6,7 +6,6 @@ killed or another run took it back, is put into the queue again.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -28,6 +27,7 @@ from spritz_cli.runs import (
     Production,
     Progress,
     Standing,
+    crew_size,
     ignore,
     in_order,
     settle_without_rendering,
@@ -76,7 +76,7 @@ def warm(
     outcomes = settle_without_rendering(production, items, on_event)
     rest = [item for item in items if item.template.name not in outcomes]
     if rest:
-        with _Run(production, workers or os.cpu_count() or 1, force, on_event) as run:
+        with _Run(production, workers or crew_size(rest), force, on_event) as run:
             outcomes |= run.make(rest)
     return [outcomes[item.template.name] for item in items]
 

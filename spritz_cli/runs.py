@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +19,9 @@ from spritz_cli.storage.embedded import OpenRedis, connect
 from spritz_cli.storage.leases import LeaseInfo, Leases
 from spritz_cli.storage.manifest import VideoManifest
 from spritz_cli.storage.videos import VideoStore
+
+#: Films whose footage is waited for cost no work meanwhile, but each has a process.
+MOST_WAITING = 4
 
 
 class Production(Protocol):
@@ -114,6 +118,12 @@ def settle_without_rendering(
             outcomes[item.template.name] = outcome = _settle(production, item)
             on_event(Event(item.template, "done", 1.0, outcome=outcome))
     return outcomes
+
+
+def crew_size(items: Iterable[PlanItem]) -> int:
+    """Return how many films to make at a time: one per CPU, and a few that wait for a provider."""
+    waiting = sum(1 for item in items if item.micro)
+    return (os.cpu_count() or 1) + min(waiting, MOST_WAITING)
 
 
 def in_order(items: Iterable[PlanItem]) -> list[PlanItem]:
