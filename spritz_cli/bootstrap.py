@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from spritz_cli.storage.footage import FootageStore
     from spritz_cli.storage.leases import Leases
     from spritz_cli.storage.manifest import VideoManifest
+    from spritz_cli.storage.upgrades import Upgrades
     from spritz_cli.tiers.provider import Provider
     from spritz_cli.videos_api.client import VideosAPI
     from spritz_cli.videos_api.profiles import Profile
@@ -69,14 +70,18 @@ class Production:
         return FootageStore(self.settings.videos_dir)
 
     @cached_property
+    def upgrades(self) -> Upgrades:
+        from spritz_cli.storage.upgrades import Upgrades
+
+        return Upgrades(self.redis.client, self.settings.key_prefix)
+
+    @cached_property
     def tiers(self) -> tuple[SourcedTier, ...]:
         """The tiers of the fallback chain that make films, the best first."""
-        from spritz_cli.storage.upgrades import Upgrades
         from spritz_cli.tiers.sora import SoraTier
         from spritz_cli.tiers.static import StaticTier
 
-        upgrades = Upgrades(self.redis.client, self.settings.key_prefix)
-        sora = SoraTier(self._overlays, self.footage, upgrades, self.provider)
+        sora = SoraTier(self._overlays, self.footage, self.upgrades, self.provider)
         return sora, StaticTier(self.library)
 
     @property
