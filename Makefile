@@ -6,10 +6,10 @@
 PY := .venv/bin/python
 ARGS ?=
 
-.PHONY: help install warm plan status doctor test golden test-all test-kills lint format check lock bench-peers wheel clean
+.PHONY: help install warm plan status doctor test golden test-all test-kills test-gateways lint format check lock bench-peers wheel clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 	@echo '  ARGS="..." is handed on, e.g. make warm ARGS="--sync --workers 2"'
 
 install: ## Make .venv from requirements.lock, and see to libcairo
@@ -38,6 +38,10 @@ test-all: install ## Run the slow tests too
 
 test-kills: install ## Kill 200 purchases of footage at random instants (20 minutes)
 	@$(PY) -m pytest -s -o faulthandler_timeout=0 -m long tests/integration/test_purchase_kills.py $(ARGS)
+
+test-gateways: install ## Buy footage through servers of others (installs 830 MB of them, once)
+	@sh tests/gateways/setup
+	@$(PY) -m tests.gateways.run $(ARGS)
 
 lint: install ## Check style, types, import direction, and every film of the catalog
 	@$(PY) -m ruff check .
