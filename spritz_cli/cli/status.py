@@ -199,24 +199,31 @@ def _entries(production: Production, templates: Sequence[Template]) -> list[Entr
     manifest = production.manifest
     keys = [template.key for template in templates]
     leases, owed = production.leases.holders(keys), production.upgrades.many(keys)
+    videos = manifest.peek_many(templates)
+    intact = _intact(production, [video for video in videos if video and video.url])
     return [
         Entry(
             template,
             video,
             expires_in=left,
             lease=None if lease is None or lease.dead else lease,
-            intact=bool(video and video.url and production.store.intact(video)),
+            intact=bool(video and intact.get(video.key)),
             owed=debt,
         )
         for template, video, left, lease, debt in zip(
             templates,
-            manifest.peek_many(templates),
+            videos,
             manifest.time_left(templates),
             leases,
             owed,
             strict=True,
         )
     ]
+
+
+def _intact(production: Production, videos: Sequence[Video]) -> dict[str, bool]:
+    found = production.store.all_intact(videos)
+    return {video.key: intact for video, intact in zip(videos, found, strict=True)}
 
 
 def _show_table(entries: Sequence[Entry]) -> None:

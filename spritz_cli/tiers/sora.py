@@ -73,7 +73,7 @@ class SoraTier:
         def drawn(share: float, stage: str = "drawing") -> None:
             progress(FOOTAGE_SHARE + (1 - FOOTAGE_SHARE) * share, stage)
 
-        segments = [self._footage.path(order) for order in orders]
+        segments = [self._footage.local(order, scratch) for order in orders]
         film = compose(template, self._library, segments, scratch, drawn)
         return replace(film, source=_source(orders))
 

@@ -259,7 +259,7 @@ def test_a_disk_that_is_unusable_for_a_moment_costs_no_film(
 ) -> None:
     monkeypatch.setenv("REDIS_URL", hall.production.redis.url)
     monkeypatch.setattr("spritz_cli.worker.PAUSES", (0.6,))
-    obstacle = hall.production.settings.videos_dir
+    obstacle = hall.production.store.root
     obstacle.write_text("in the way")
     mended = threading.Timer(0.4, obstacle.unlink)
     mended.start()
@@ -274,7 +274,7 @@ def test_a_disk_that_stays_unusable_is_told_as_the_reason(
 ) -> None:
     monkeypatch.setenv("REDIS_URL", hall.production.redis.url)
     monkeypatch.setattr("spritz_cli.worker.PAUSES", (0.01, 0.01))
-    hall.production.settings.videos_dir.write_text("in the way")
+    hall.production.store.root.write_text("in the way")
     failed = worker.generate_video_job("newcomer", "short", "by-hand")
 
     assert (failed["status"], failed["error_kind"]) == ("failed", "StorageError")
