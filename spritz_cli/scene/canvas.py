@@ -111,7 +111,7 @@ class Canvas:
         self._surface.flush()
 
     def _standing(self, items: Iterable[Item]) -> set[Mark]:
-        """Return the marks that stood in the frame before, but for those that are cheap to draw."""
+        """Return the marks that stood in the frame before, without what is cheap to draw."""
         before = {item for item in self._shown or () if isinstance(item, Mark)}
         marks = {item for item in items if isinstance(item, Mark)}
         return {mark for mark in before & marks if not _is_plain(mark)}
@@ -147,7 +147,7 @@ class Canvas:
         if isinstance(item, Layer):
             self._paint_layer(context, item, damage)
         elif _is_plain(item):
-            # A rectangle of one colour survives any clip, and the paper is one: fill no more than needed.
+            # A plain rectangle survives any clip, and the paper is one: fill no more than needed.
             for other in damage:
                 if _overlap(box, other):
                     self._paint_mark(context, item, _common(box, other))
