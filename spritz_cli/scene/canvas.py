@@ -18,6 +18,9 @@ from spritz_cli.scene.recorder import Recorder, Recording, cairocffi
 #: More recordings than the busiest film needs at once; keeps memory flat.
 KEPT_RECORDINGS = 1500
 
+#: Pictures of what stands still; each is at most a frame, 3.7 MB.
+KEPT_PICTURES = 40
+
 Box = tuple[int, int, int, int]
 """x0, y0, x1, y1 in whole pixels, x1 and y1 outside."""
 
@@ -42,6 +45,7 @@ class Canvas:
         self._recorder = Recorder(width, height)
         self._recordings: dict[Leaf, Recording] = {}
         self._clips: dict[Definition, tuple[float, float, float, float]] = {}
+        self._pictures: dict[Mark, Any] = {}
         self._shown: tuple[Item, ...] | None = None
 
     def show(self, items: tuple[Item, ...]) -> bool:
@@ -91,10 +95,18 @@ class Canvas:
         # Without a clip, on a second surface: cairo rounds the antialiasing of a
         # whole row of pixels differently where a clip cuts through a shape.
         context = cairocffi.Context(self._scratch)
+<<<<<<< HEAD
         if self._transparent:
             _clear(context, damage)
+=======
+        standing = self._standing(items)
+        self._pictures = {mark: self._pictures[mark] for mark in standing & self._pictures.keys()}
+>>>>>>> engine
         for item in items:
-            self._paint_item(context, item, damage)
+            if isinstance(item, Mark) and item in standing:
+                self._paint_standing(context, item, damage)
+            else:
+                self._paint_item(context, item, damage)
         self._scratch.flush()
         self._take_over(damage)
 
@@ -105,6 +117,36 @@ class Canvas:
         context.set_operator(cairocffi.OPERATOR_SOURCE)
         context.paint()
         self._surface.flush()
+
+    def _standing(self, items: Iterable[Item]) -> set[Mark]:
+        """Return the marks that stood in the frame before, without what is cheap to draw."""
+        before = {item for item in self._shown or () if isinstance(item, Mark)}
+        marks = {item for item in items if isinstance(item, Mark)}
+        return {mark for mark in before & marks if not _is_plain(mark)}
+
+    def _paint_standing(self, context: Any, mark: Mark, damage: list[Box]) -> None:
+        """Copy from a picture of the mark what is damaged."""
+        box = self._box(mark)
+        if box is None or not any(_overlap(box, other) for other in damage):
+            return
+        box = _common(box, (0, 0, self.width, self.height))
+        picture = self._picture(mark, box)
+        context.save()
+        _clip_to(context, damage)
+        context.set_source_surface(picture, box[0], box[1])
+        context.paint()
+        context.restore()
+
+    def _picture(self, mark: Mark, box: Box) -> Any:
+        if mark in self._pictures:
+            return self._pictures[mark]
+        picture = cairocffi.ImageSurface(cairocffi.FORMAT_ARGB32, box[2] - box[0], box[3] - box[1])
+        context = cairocffi.Context(picture)
+        context.translate(-box[0], -box[1])
+        self._paint_mark(context, mark, box)
+        if len(self._pictures) < KEPT_PICTURES:
+            self._pictures[mark] = picture
+        return picture
 
     def _paint_item(self, context: Any, item: Item, damage: list[Box]) -> None:
         box = self._box(item)
@@ -194,7 +236,8 @@ def _clear(context: Any, boxes: Iterable[Box]) -> None:
 
 
 def _is_plain(mark: Mark) -> bool:
-    if mark.leaf.tag != "rect" or mark.matrix[1] or mark.matrix[2]:
+    # In pieces, a gradient would be rounded differently here and there.
+    if mark.leaf.tag != "rect" or mark.leaf.paints or mark.matrix[1] or mark.matrix[2]:
         return False
     return not any(name in ("rx", "ry", "stroke") for name, _ in mark.leaf.attributes)
 

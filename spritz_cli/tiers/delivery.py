@@ -13,7 +13,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from spritz_cli.errors import OutcomeUnknown, ProviderError, RenderError, StillRunning
+from spritz_cli.errors import (
+    EncoderKilled,
+    OutcomeUnknown,
+    ProviderError,
+    RenderError,
+    StillRunning,
+)
 from spritz_cli.media import ffmpeg
 from spritz_cli.models import dollars
 from spritz_cli.scene import tokens
@@ -191,6 +197,9 @@ class Delivery:
         try:
             self.provider.api.download(job, path)
             _require_footage(order, path)
+        except EncoderKilled:
+            # Says nothing of the footage.
+            raise
         except (ProviderError, RenderError) as exc:
             raise self._undelivered(order, job, exc.message) from exc
         told = self.footage.adopt(order, path)

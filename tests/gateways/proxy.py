@@ -8,6 +8,7 @@ import socket
 import struct
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -134,7 +135,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.close_connection = True
-        self.server.proxy.hand_on(self)
+        # Whoever asked may have been killed meanwhile: the passage is counted all the same.
+        with suppress(ConnectionError):
+            self.server.proxy.hand_on(self)
 
     do_POST = do_DELETE = do_GET  # noqa: N815
 

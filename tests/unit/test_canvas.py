@@ -111,6 +111,25 @@ def test_memory_stays_flat_however_much_is_drawn() -> None:
     assert len(canvas._recordings) <= KEPT_RECORDINGS
 
 
+@pytest.mark.parametrize(
+    "gradient",
+    [
+        '<linearGradient id="g" x1="0" y1="0" x2="0" y2="1">{}</linearGradient>',
+        '<linearGradient id="g" x1="0" y1="0" x2="1" y2="1">{}</linearGradient>',
+        '<linearGradient id="g">{}</linearGradient>',
+        '<radialGradient id="g">{}</radialGradient>',
+    ],
+)
+def test_a_gradient_is_the_same_in_whatever_pieces_it_is_painted(gradient) -> None:
+    stops = '<stop offset="0" stop-color="#102030"/><stop offset="1" stop-color="#FF8020"/>'
+    paper = f'<defs>{gradient.format(stops)}</defs><rect width="1280" height="720" fill="url(#g)"/>'
+    canvas = Canvas(1280, 720)
+    for x in (100.3, 447.9, 901.2):
+        dots = f'<circle cx="{x}" cy="90" r="20"/><circle cx="{x / 2}" cy="500.5" r="30"/>'
+        canvas.show(parse(document(paper + dots)))
+        assert canvas.pixels == drawn(document(paper + dots)).pixels
+
+
 @pytest.mark.parametrize("topic", ["credit_utilization", "cash_buffer", "hysa_comparison"])
 def test_painting_only_what_changed_gives_the_same_bytes_as_painting_all(topic, catalog) -> None:
     (template,) = catalog.select(topic=topic)
