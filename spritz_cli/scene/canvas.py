@@ -95,13 +95,10 @@ class Canvas:
         # Without a clip, on a second surface: cairo rounds the antialiasing of a
         # whole row of pixels differently where a clip cuts through a shape.
         context = cairocffi.Context(self._scratch)
-<<<<<<< HEAD
         if self._transparent:
             _clear(context, damage)
-=======
         standing = self._standing(items)
         self._pictures = {mark: self._pictures[mark] for mark in standing & self._pictures.keys()}
->>>>>>> engine
         for item in items:
             if isinstance(item, Mark) and item in standing:
                 self._paint_standing(context, item, damage)
