@@ -6,7 +6,7 @@
 PY := .venv/bin/python
 ARGS ?=
 
-.PHONY: help install warm plan status doctor test golden test-all lint format check lock bench-peers wheel clean
+.PHONY: help install warm plan status doctor test golden test-all test-kills lint format check lock bench-peers wheel clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -34,7 +34,10 @@ golden: install ## Write the golden frames anew, after looking at the films
 	@$(PY) -m tests.golden.write
 
 test-all: install ## Run the slow tests too
-	@$(PY) -m pytest -n auto -m "slow or not slow" $(ARGS)
+	@$(PY) -m pytest -n auto -m "not long" $(ARGS)
+
+test-kills: install ## Kill 200 purchases of footage at random instants (20 minutes)
+	@$(PY) -m pytest -s -o faulthandler_timeout=0 -m long tests/integration/test_purchase_kills.py $(ARGS)
 
 lint: install ## Check style, types, import direction, and every film of the catalog
 	@$(PY) -m ruff check .

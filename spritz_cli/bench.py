@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spritz_cli import planning
 from spritz_cli.bootstrap import open_production
@@ -25,10 +25,13 @@ from spritz_cli.models import Film, Template
 from spritz_cli.scene import tokens
 from spritz_cli.scene.canvas import Canvas
 from spritz_cli.scene.document import parse
-from spritz_cli.scene.drawing import Scene, SceneLibrary, times
-from spritz_cli.settings import Settings
+from spritz_cli.scene.drawing import Scene, SceneLibrary, held, times
+from spritz_cli.settings import PACKAGE, Settings
 from spritz_cli.storage.leases import Leases
 from spritz_cli.tiers.static import StaticTier
+
+if TYPE_CHECKING:
+    from spritz_cli.catalog import Catalog
 
 STAGES = ("template", "parse", "draw", "hand-over", "encode", "check")
 
@@ -101,11 +104,25 @@ def measure_film(template: Template, library: SceneLibrary, runs: int) -> FilmFi
     )
 
 
+@contextmanager
+def current_project(catalog: Catalog, library: SceneLibrary) -> Iterator[Settings]:
+    """Yield settings under which every film of a catalog is current, with a store of their own.
+
+    The films are pretended ones: nobody plays them, and the user's stay as they are.
+    """
+    tier = StaticTier(library)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        settings = Settings(catalog.path, library.folder, folder / "videos", folder / "state")
+        with open_production(settings) as production:
+            for template in catalog.templates:
+                _publish(template, tier, folder, production)
+        yield settings
+
+
 def measure_command(arguments: Sequence[str], settings: Settings, runs: int) -> CommandFigures:
-    """Run vidgen as a user does, after one run that warms the caches up."""
-    command = [sys.executable, "-m", "spritz_cli", *arguments]
-    environment = os.environ | settings.environment()
-    figures = [_process(command, environment) for _ in range(runs + 1)][1:]
+    """Run vidgen with these settings alone, after one run that warms the caches up."""
+    figures = [_run(arguments, settings) for _ in range(runs + 1)][1:]
     return CommandFigures(
         "vidgen " + " ".join(arguments),
         statistics.median(wall for wall, _ in figures),
@@ -150,25 +167,31 @@ def _make(scene: Scene, video: Path) -> dict[str, float]:
     """Make a film as the static tier does, with a watch on every stage."""
     spent = dict.fromkeys(STAGES, 0.0)
     began, encoded = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    own = _own(
-        lambda: ffmpeg.encode(
-            _timed_frames(scene, spent),
-            video,
-            width=tokens.WIDTH,
-            height=tokens.HEIGHT,
-            fps=tokens.FPS,
-        )
-    )
+    own = _own(lambda: _encode(scene, video, spent))
     spent["hand-over"] = own - spent["template"] - spent["parse"] - spent["draw"]
     spent["encode"] = _cpu(resource.getrusage(resource.RUSAGE_CHILDREN)) - _cpu(encoded)
     spent["check"] = _children(lambda: ffmpeg.probe(video))
     return spent | {"wall": time.monotonic() - began}
 
 
-def _timed_frames(scene: Scene, spent: dict[str, float]) -> Iterator[bytearray]:
+def _encode(scene: Scene, video: Path, spent: dict[str, float]) -> None:
+    began = time.process_time()
+    still = held(scene)
+    spent["template"] = time.process_time() - began
+    ffmpeg.encode(
+        _timed_frames(scene, spent, still),
+        video,
+        width=tokens.WIDTH,
+        height=tokens.HEIGHT,
+        fps=tokens.FPS,
+        held=still,
+    )
+
+
+def _timed_frames(scene: Scene, spent: dict[str, float], still: int = 0) -> Iterator[bytearray]:
     canvas = Canvas(tokens.WIDTH, tokens.HEIGHT)
     shown = None
-    for t in times(scene.duration):
+    for t in list(times(scene.duration))[: -still or None]:
         began = time.process_time()
         svg = scene.svg(t)
         rendered = time.process_time()
@@ -236,10 +259,18 @@ def _publish(template: Template, tier: StaticTier, folder: Path, production: Any
             production.manifest.publish(published, lease)
 
 
-def _process(command: Sequence[str], environment: dict[str, str]) -> tuple[float, float]:
+def _run(arguments: Sequence[str], settings: Settings) -> tuple[float, float]:
+    # Neither the caller's variables nor its pyproject.toml: `warm` must find nothing to make.
+    ours = ("VIDGEN_", "REDIS_URL")
+    environment = {name: text for name, text in os.environ.items() if not name.startswith(ours)}
+    environment |= settings.environment() | {"PYTHONPATH": str(PACKAGE.parent)}
+    command = [sys.executable, "-m", "spritz_cli", *arguments]
+    folder = settings.state_dir.parent
     began = time.monotonic()
     cpu = _children(
-        lambda: subprocess.run(command, env=environment, capture_output=True, check=False)
+        lambda: subprocess.run(
+            command, env=environment, cwd=folder, capture_output=True, check=True
+        )
     )
     return time.monotonic() - began, cpu
 

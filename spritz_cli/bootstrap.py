@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 from spritz_cli.settings import Settings, secret, shipped
 from spritz_cli.storage.embedded import OpenRedis, open_redis
-from spritz_cli.storage.leases import Leases
-from spritz_cli.storage.manifest import VideoManifest
 from spritz_cli.storage.videos import VideoStore
 
 if TYPE_CHECKING:
@@ -19,6 +17,8 @@ if TYPE_CHECKING:
     from spritz_cli.scene.drawing import SceneLibrary
     from spritz_cli.storage.budget import DailyBudget
     from spritz_cli.storage.footage import FootageStore
+    from spritz_cli.storage.leases import Leases
+    from spritz_cli.storage.manifest import VideoManifest
     from spritz_cli.tiers.provider import Provider
     from spritz_cli.videos_api.client import VideosAPI
     from spritz_cli.videos_api.profiles import Profile
@@ -33,11 +33,15 @@ class Production:
 
     @cached_property
     def manifest(self) -> VideoManifest:
+        from spritz_cli.storage.manifest import VideoManifest
+
         settings = self.settings
         return VideoManifest(self.redis.client, settings.key_prefix, settings.ttl_days)
 
     @cached_property
     def leases(self) -> Leases:
+        from spritz_cli.storage.leases import Leases
+
         return Leases(self.redis.client, self.settings.key_prefix)
 
     @cached_property

@@ -120,7 +120,11 @@ def _enqueue(production: Production, template: Template) -> str:
     from spritz_cli.planning import ingredients
 
     item = pipeline.plan(
-        [template], store=production.store, manifest=production.manifest, tiers=production.tiers
+        [template],
+        store=production.store,
+        manifest=production.manifest,
+        tiers=production.tiers,
+        budget=production.budget if production.profile else None,
     ).items[0]
     # Under which addresses films are published is for those to say who make them.
     if item.action == "keep" or item.reason == pipeline.URL_PREFIX_CHANGED:
@@ -132,7 +136,9 @@ def _enqueue(production: Production, template: Template) -> str:
     try:
         fingerprint = pipeline.fingerprint(template, production.tiers)
         found = ingredients(template, production.tiers)
-        return queue.enqueue(template, fingerprint, ingredients=found, cool_down=True)[0]
+        return queue.enqueue(
+            template, fingerprint, ingredients=found, spending=item.spending, cool_down=True
+        )[0]
     finally:
         queue.close()
 

@@ -28,6 +28,8 @@ from spritz_cli.runs import (
     OnEvent,
     Production,
     Progress,
+    Standing,
+    crew_size,
     generate,
     ignore,
     in_order,
@@ -64,7 +66,7 @@ def warm(
     outcomes = settle_without_rendering(production, items, on_event)
     rest = in_order(item for item in items if item.template.name not in outcomes)
     if rest:
-        size = min(workers or os.cpu_count() or 1, len(rest))
+        size = min(workers or crew_size(rest), len(rest))
         with _Crew(production, size, force, on_event) as crew:
             outcomes |= crew.make(rest)
     return [outcomes[item.template.name] for item in items]
@@ -120,7 +122,13 @@ class _Crew:
             self._hand_out()
             self._listen()
             self._progress.poll()
+            self._progress.standing(self._standing())
         return self._outcomes
+
+    def _standing(self) -> Standing:
+        # Those that another run is at have a time before which nobody asks again.
+        busy = sum(1 for at, _ in self._left if at)
+        return Standing(len(self._members), len(self._left) - busy, busy)
 
     def _hand_out(self) -> None:
         """Give a film to everybody who has none."""
@@ -222,8 +230,9 @@ def _start(production: Production) -> _Member:
     process = _spawn.Process(
         target=_work, args=(settings, theirs, os.getpid()), daemon=True, name="vidgen-film"
     )
-    # A child must not see the Ctrl-C that is meant for us, not even while it starts.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # A child must not see what a terminal tells us by Ctrl-C or by closing, not even
+    # while it starts.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         process.start()
     finally:

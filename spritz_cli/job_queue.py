@@ -16,6 +16,7 @@ from rq import Queue, Retry, Worker
 from rq.exceptions import DuplicateJobError, NoSuchJobError
 from rq.job import Job
 
+from spritz_cli import fingerprints
 from spritz_cli.models import Template
 from spritz_cli.storage.embedded import connect
 from spritz_cli.storage.processes import is_dead
@@ -24,10 +25,13 @@ from spritz_cli.storage.redis_errors import redis_errors
 #: The only function that a vidgen worker runs.
 FUNCTION = "spritz_cli.worker.generate_video_job"
 
-JOB_TIMEOUT = 600
+JOB_TIMEOUT = 600.0
 #: Long enough for every run that watches to read it; the film itself is in the manifest.
 RESULT_TTL = 600
 FAILURE_TTL = 86_400
+
+#: How often a film is begun again whose process was killed, or whose worker vanished.
+MAX_RETRIES = 2
 
 #: A film that failed within this time is not queued again on behalf of a viewer.
 COOL_DOWN = timedelta(minutes=10)
@@ -61,23 +65,43 @@ class JobState:
 class JobQueue:
     """The RQ queue that films wait in."""
 
-    def __init__(self, redis_url: str, name: str, *, hurried: bool = False) -> None:
+    def __init__(
+        self,
+        redis_url: str,
+        name: str,
+        *,
+        hurried: bool = False,
+        job_timeout: float = JOB_TIMEOUT,
+    ) -> None:
         # RQ decodes by itself; its job data are bytes.
         connection = connect(redis_url, hurried=hurried, decode_responses=False)
         self._queue = Queue(name, connection=connection, serializer="json")
+        self._job_timeout = round(job_timeout)
 
     def enqueue(
-        self, template: Template, fingerprint: str, *, force: bool = False, cool_down: bool = False
+        self,
+        template: Template,
+        fingerprint: str,
+        *,
+        ingredients: Mapping[str, str] | None = None,
+        force: bool = False,
+        spending: str = "capped",
+        cool_down: bool = False,
     ) -> tuple[str, bool]:
         """Queue a film, or join its job if there is one; return the job id and whether it is new.
 
+        A worker that would draw it from other `ingredients` (planning.ingredients)
+        refuses the job. `spending` says what footage may cost (planning.Spending);
         `cool_down` also joins a job that failed a short while ago.
         """
-        job_id = f"{template.key}-{fingerprint[:12]}"
+        # Whoever has other files has another job, which other workers may accept.
+        version = fingerprints.digest({"film": fingerprint, **(ingredients or {})})
+        job_id = f"{template.key}-{version[:12]}"
         if force:
             job_id += f"-{uuid.uuid4().hex[:8]}"
+        options = {"force": force, "spending": spending, "ingredients": dict(ingredients or {})}
         with redis_errors():
-            while not (created := self._create(template, job_id, force)):
+            while not (created := self._create(template, job_id, options)):
                 if self._worth_joining(job_id, cool_down):
                     break
                 self.forget(job_id)
@@ -114,19 +138,19 @@ class JobQueue:
     def close(self) -> None:
         self._queue.connection.close()
 
-    def _create(self, template: Template, job_id: str, force: bool) -> bool:
-        arguments = {"persona": template.persona, "topic": template.topic}
+    def _create(self, template: Template, job_id: str, options: Mapping[str, Any]) -> bool:
+        film = {"persona": template.persona, "topic": template.topic}
         try:
             self._queue.enqueue(
                 FUNCTION,
-                kwargs={**arguments, "job_id": job_id, "force": force},
+                kwargs={**film, "job_id": job_id, **options},
                 job_id=job_id,
                 unique=True,
-                job_timeout=JOB_TIMEOUT,
+                job_timeout=self._job_timeout,
                 result_ttl=RESULT_TTL,
                 failure_ttl=FAILURE_TTL,
-                # Only for jobs whose worker vanished: a film that cannot be made is a result.
-                retry=Retry(max=1),
+                # For jobs whose process or worker was killed; FilmWorker takes it from all others.
+                retry=Retry(max=MAX_RETRIES),
                 description=f"make {template.name}",
             )
         except DuplicateJobError:

@@ -6,8 +6,8 @@ killed or another run took it back, is put into the queue again.
 
 from __future__ import annotations
 
-import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,13 +20,16 @@ from spritz_cli.job_queue import DOUBT, JobQueue, JobState
 from spritz_cli.local_workers import LocalWorkers as LocalWorkers
 from spritz_cli.models import Outcome, OutcomeStatus, Template, Video
 from spritz_cli.pipeline import PlanItem
+from spritz_cli.planning import ingredients
 from spritz_cli.runs import (
     Event as Event,
     OnEvent,
     Production,
     Progress,
+    Standing,
+    crew_size,
     ignore,
-    longest_first,
+    in_order,
     settle_without_rendering,
     uninterrupted,
     withdraw_unfinished,
@@ -49,12 +52,10 @@ def enqueue(
             "without REDIS_URL the queue ends with this command",
             hint="Set REDIS_URL and start `vidgen worker`, or wait for the films.",
         )
-    queue = JobQueue(production.redis.url, production.settings.queue)
+    queue = _queue(production)
     try:
-        return [
-            (template, queue.enqueue(template, _fingerprint(production, template), force=force)[0])
-            for template in longest_first(item for item in items if item.action != "keep")
-        ]
+        due = in_order(item for item in items if item.action != "keep")
+        return [(item.template, _enqueue(production, queue, item, force)[0]) for item in due]
     finally:
         queue.close()
 
@@ -75,7 +76,7 @@ def warm(
     outcomes = settle_without_rendering(production, items, on_event)
     rest = [item for item in items if item.template.name not in outcomes]
     if rest:
-        with _Run(production, workers or os.cpu_count() or 1, force, on_event) as run:
+        with _Run(production, workers or crew_size(rest), force, on_event) as run:
             outcomes |= run.make(rest)
     return [outcomes[item.template.name] for item in items]
 
@@ -84,11 +85,19 @@ def warm(
 class _Awaited:
     """A film of the run and the job that makes it."""
 
-    template: Template
+    item: PlanItem
     job_id: str
     ours: bool
     attempts: int = 1
     doubtful_since: float | None = None
+
+    @property
+    def template(self) -> Template:
+        return self.item.template
+
+
+#: A film of the run, what RQ knows about its job, and who holds its lease.
+_Look = tuple[_Awaited, JobState | None, LeaseInfo | None]
 
 
 class _Run:
@@ -102,7 +111,7 @@ class _Run:
         self._size = workers
         self._force = force
         self._began = datetime.now(UTC)
-        self._queue = JobQueue(production.redis.url, settings.queue)
+        self._queue = _queue(production)
         self._workers = LocalWorkers(
             settings, production.redis.url, log=settings.state_dir / "worker.log"
         )
@@ -121,28 +130,36 @@ class _Run:
 
     def make(self, items: Sequence[PlanItem]) -> dict[str, Outcome]:
         self._look_for_workers(len(items))
-        for template in longest_first(items):
-            self._enqueue(template)
+        for item in in_order(items):
+            self._enqueue(item)
         while self._awaited:
             self._look()
             time.sleep(POLL_SECONDS)
         return self._outcomes
 
-    def _enqueue(self, template: Template) -> None:
-        self._awaited[template.name] = _Awaited(template, *self._queued(template))
-        self._progress.queued(template)
+    def _enqueue(self, item: PlanItem) -> None:
+        self._awaited[item.template.name] = _Awaited(item, *self._queued(item))
+        self._progress.queued(item.template)
 
-    def _queued(self, template: Template) -> tuple[str, bool]:
-        digest = _fingerprint(self._production, template)
-        return self._outlast(lambda: self._queue.enqueue(template, digest, force=self._force))
+    def _queued(self, item: PlanItem) -> tuple[str, bool]:
+        return self._outlast(lambda: _enqueue(self._production, self._queue, item, self._force))
 
     def _look(self) -> None:
         films = list(self._awaited.values())
         held = self._progress.poll()
         states = self._outlast(lambda: self._queue.look([film.job_id for film in films]))
         self._look_for_workers(sum(1 for state in states if state and state.waiting))
-        for film, state in zip(films, states, strict=True):
-            self._follow(film, state, held.get(film.template.key))
+        looked = [
+            (film, state, held.get(film.template.key))
+            for film, state in zip(films, states, strict=True)
+        ]
+        self._progress.standing(self._standing(looked))
+        for film, state, holder in looked:
+            self._follow(film, state, holder)
+
+    def _standing(self, looked: Iterable[_Look]) -> Standing:
+        waiting = Counter(_waits_for(*look) for look in looked)
+        return Standing(len(self._live), waiting["worker"], waiting["others"])
 
     def _follow(self, film: _Awaited, state: JobState | None, holder: LeaseInfo | None) -> None:
         if state is not None and state.status == "finished":
@@ -173,7 +190,7 @@ class _Run:
         else:
             self._outlast(lambda: self._queue.forget(film.job_id))
             self._production.leases.release_dead([film.template.key])
-            film.job_id, film.ours = self._queued(film.template)
+            film.job_id, film.ours = self._queued(film.item)
             film.attempts += 1
             film.doubtful_since = None
 
@@ -193,17 +210,20 @@ class _Run:
         template = film.template
         result = state.result
         error = str(result.get("error") or "no reason given")
+        hint = str(result.get("hint") or "")
         kind = getattr(errors, str(result.get("error_kind")), None)
         if isinstance(kind, type) and issubclass(kind, InfrastructureError):
-            raise kind(error, hint=str(result.get("hint", "")))
+            raise kind(error, hint=hint)
         video = _published(self._production, template)
         if result.get("status") != "success" or video is None:
+            error = f"{error}. {hint}" if hint else error
             return _failure(self._production, template, error, state.seconds)
         found = result.get("fallback_used") == "cache"
         made = not found or self._made_in_this_run(video)
         # Found by the first attempt, it is another run's; by a later one, an earlier one's.
         status = _status(made, ours=film.ours and (not found or film.attempts > 1))
-        return Outcome(template.persona, template.topic, status, video, state.seconds)
+        told = result.get("error")
+        return Outcome(template.persona, template.topic, status, video, state.seconds, told)
 
     def _made_in_this_run(self, video: Video) -> bool:
         return (video.created_at or "") >= self._began.isoformat(timespec="milliseconds")
@@ -253,8 +273,31 @@ class _Run:
                 self._queue.forget(state.id)
 
 
-def _fingerprint(production: Production, template: Template) -> str:
-    return pipeline.fingerprint(template, production.tiers)
+def _waits_for(film: _Awaited, state: JobState | None, holder: LeaseInfo | None) -> str:
+    if holder is not None:
+        return "" if film.ours else "others"
+    return "worker" if state is not None and state.waiting else ""
+
+
+def _queue(production: Production) -> JobQueue:
+    settings = production.settings
+    return JobQueue(production.redis.url, settings.queue, job_timeout=settings.job_timeout)
+
+
+def _enqueue(
+    production: Production, queue: JobQueue, item: PlanItem, force: bool
+) -> tuple[str, bool]:
+    fingerprint = pipeline.fingerprint(item.template, production.tiers)
+    spending = item.spending
+    if spending == "capped" and production.settings.ignores_budget:
+        spending = "unlimited"
+    return queue.enqueue(
+        item.template,
+        fingerprint,
+        ingredients=ingredients(item.template, production.tiers),
+        force=force,
+        spending=spending,
+    )
 
 
 def _status(made: bool, *, ours: bool) -> OutcomeStatus:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,9 @@ from typing import IO
 
 from spritz_cli.errors import InfrastructureError
 from spritz_cli.settings import PACKAGE, Settings
+
+#: What a worker ends its film and puts it back on; SIGTERM lets it finish first.
+STOP_AT_ONCE = signal.SIGUSR1
 
 #: So many workers that died so young show that the next will not fare better.
 MAX_EARLY_DEATHS = 3
@@ -27,7 +31,8 @@ class LocalWorkers:
     """Starts `count` workers, replaces those that die, and leaves none behind.
 
     Without a log file they write to this process's stderr. Each is in a session
-    of its own, so that Ctrl-C reaches only the run, which then stops them.
+    of its own, so that Ctrl-C and a closed terminal reach only the run. The names
+    of these workers in RQ end in `tag` and something of their own.
     """
 
     def __init__(
@@ -36,13 +41,19 @@ class LocalWorkers:
         self._environment = _environment(settings, redis_url)
         self._log = log
         self._burst = burst
+        self.tag = uuid.uuid4().hex[:8]
         self._processes: list[subprocess.Popen[bytes]] = []
         self._started = 0.0
         self._early_deaths = 0
 
     @property
-    def running(self) -> bool:
-        return any(process.poll() is None for process in self._processes)
+    def running(self) -> int:
+        """How many live."""
+        return sum(1 for process in self._processes if process.poll() is None)
+
+    def started(self, name: str) -> bool:
+        """Whether the worker that RQ knows by this name is one of these."""
+        return name.rpartition(":")[2].startswith(self.tag)
 
     def start(self, count: int) -> None:
         """Bring the number of living workers to `count`."""
@@ -54,14 +65,19 @@ class LocalWorkers:
         with self._output() as output:
             self._processes += [self._spawn(output) for _ in range(missing)]
 
-    def wait(self) -> int:
-        """Wait until all have ended (burst, or stopped by others); return the worst exit code."""
-        return max((abs(process.wait()) for process in self._processes), default=0)
-
-    def stop(self, grace_seconds: float = 5.0) -> None:
-        """End all: politely, so that they put their jobs back, then by force."""
+    def finish(self) -> None:
+        """Have all end with the films that they are at."""
         for process in self._processes:
             process.terminate()
+
+    def wait(self) -> int:
+        """Wait until all have ended (burst, or told to finish); return the worst exit code."""
+        return max((_code(process.wait()) for process in self._processes), default=0)
+
+    def stop(self, grace_seconds: float = 5.0) -> None:
+        """End all at once: politely, so that they put their jobs back, then by force."""
+        for process in self._processes:
+            process.send_signal(STOP_AT_ONCE)
         deadline = time.monotonic() + grace_seconds
         for process in self._processes:
             _end(process, deadline)
@@ -80,7 +96,8 @@ class LocalWorkers:
             )
 
     def _spawn(self, output: IO[bytes] | None) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "spritz_cli.worker", "--parent", str(os.getpid())]
+        command = [sys.executable, "-m", "spritz_cli.worker"]
+        command += ["--parent", str(os.getpid()), "--tag", self.tag]
         return subprocess.Popen(
             [*command, "--burst"] if self._burst else command,
             env=self._environment,
@@ -109,6 +126,11 @@ def _end(process: subprocess.Popen[bytes], deadline: float) -> None:
         # they are in its process group; those that are not watch for its death.
         _kill_group(process.pid)
         process.wait()
+
+
+def _code(returned: int) -> int:
+    """Read how a process ended; told to stop before it could listen, it did as it was told."""
+    return 0 if -returned in (signal.SIGTERM, STOP_AT_ONCE) else abs(returned)
 
 
 def _kill_group(pid: int) -> None:

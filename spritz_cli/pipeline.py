@@ -218,7 +218,8 @@ class _Maker:
                 missed.append(Closed("render_error", exc.message))
             else:
                 return _Made(film, tier, missed[0] if missed else _unconfigured(tier))
-        raise _NothingMade(missed[0])
+        # That no provider is configured is no news; what went wrong is.
+        raise _NothingMade(next((told for told in missed if told.error), missed[0]))
 
     def _asks_anyway(self, closed: Closed) -> bool:
         """Whoever says --force does not wait for the time of the next try."""

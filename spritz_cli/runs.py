@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +19,9 @@ from spritz_cli.storage.embedded import OpenRedis, connect
 from spritz_cli.storage.leases import LeaseInfo, Leases
 from spritz_cli.storage.manifest import VideoManifest
 from spritz_cli.storage.videos import VideoStore
+
+#: Films whose footage is waited for cost no work meanwhile, but each has a process.
+MOST_WAITING = 4
 
 
 class Production(Protocol):
@@ -47,10 +51,19 @@ class Event:
     outcome: Outcome | None = None
 
 
-OnEvent = Callable[[Event], None]
+@dataclass(frozen=True)
+class Standing:
+    """How many workers a run sees, and how many of its films wait for one or for another run."""
+
+    workers: int
+    for_worker: int = 0
+    for_others: int = 0
 
 
-def ignore(_: Event) -> None:
+OnEvent = Callable[[Event | Standing], None]
+
+
+def ignore(_: Event | Standing) -> None:
     """Watch nothing."""
 
 
@@ -62,6 +75,7 @@ class Progress:
         self._tell = on_event
         self._open: dict[str, Template] = {}
         self._seen: dict[str, tuple[float, str]] = {}
+        self._standing: Standing | None = None
 
     def queued(self, template: Template) -> None:
         self._open[template.key] = template
@@ -70,6 +84,11 @@ class Progress:
     def done(self, template: Template, outcome: Outcome) -> None:
         self._open.pop(template.key, None)
         self._tell(Event(template, "done", 1.0, outcome=outcome))
+
+    def standing(self, now: Standing) -> None:
+        if now != self._standing:
+            self._standing = now
+            self._tell(now)
 
     def poll(self) -> dict[str, LeaseInfo]:
         """Tell what is new and return the leases that a living process holds."""
@@ -99,6 +118,12 @@ def settle_without_rendering(
             outcomes[item.template.name] = outcome = _settle(production, item)
             on_event(Event(item.template, "done", 1.0, outcome=outcome))
     return outcomes
+
+
+def crew_size(items: Iterable[PlanItem]) -> int:
+    """Return how many films to make at a time: one per CPU, and a few that wait for a provider."""
+    waiting = sum(1 for item in items if item.micro)
+    return (os.cpu_count() or 1) + min(waiting, MOST_WAITING)
 
 
 def in_order(items: Iterable[PlanItem]) -> list[PlanItem]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -136,10 +135,13 @@ def _path(cwd: Path, value: str | Path | None) -> Path | None:
 
 def _from_pyproject(path: Path) -> dict[str, Any]:
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        import tomllib
+
+        document = tomllib.loads(text)
     except FileNotFoundError:
         return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as exc:
+    except (ValueError, OSError) as exc:
         raise UsageError(f"{path}: {exc}", hint="Mend the file or run vidgen elsewhere.") from exc
     tool = document.get("tool", {})
     table = tool.get("vidgen", {}) if isinstance(tool, dict) else None

@@ -13,10 +13,8 @@ from jinja2 import (
     StrictUndefined,
     Template,
     TemplateError,
-    TemplateNotFound,
     TemplateSyntaxError,
     UndefinedError,
-    meta,
     nodes,
 )
 from jinja2.exceptions import SecurityError
@@ -34,7 +32,6 @@ __all__ = [
     "render_scene",
     "render_text",
     "scene_environment",
-    "scene_sources",
     "text_environment",
 ]
 
@@ -150,20 +147,6 @@ def render_scene(template: Template, names: dict[str, Any]) -> str:
         template.environment.handle_exception()
 
 
-def scene_sources(environment: Environment, name: str) -> dict[str, str]:
-    """Return the source text of a scene and of every file that it includes, by name."""
-    sources: dict[str, str] = {}
-    waiting = [name]
-    while waiting:
-        current = waiting.pop()
-        if current in sources:
-            continue
-        sources[current] = _source(environment, current)
-        found = meta.find_referenced_templates(environment.parse(sources[current]))
-        waiting += [reference for reference in found if reference is not None]
-    return sources
-
-
 class _SceneEnvironment(SandboxedEnvironment):
     """Remembers what the macros of the kit gave: they depend on their arguments alone."""
 
@@ -254,14 +237,3 @@ def _hint(values: Mapping[str, Any], exc: Exception) -> str:
 def _quoted(source: str, width: int = 60) -> str:
     line = " ".join(source.split())
     return line if len(line) <= width else line[: width - 1] + "…"
-
-
-def _source(environment: Environment, name: str) -> str:
-    if environment.loader is None:
-        raise UsageError(f"{name}: this environment reads no files")
-    try:
-        return environment.loader.get_source(environment, name)[0]
-    except TemplateNotFound as exc:
-        raise UsageError(
-            f"the scene file {name} does not exist", hint="It belongs in svg_templates/."
-        ) from exc

@@ -9,19 +9,20 @@ from pathlib import Path
 
 from spritz_cli.media import ffmpeg
 from spritz_cli.models import Template, TextCard
-from spritz_cli.scene.drawing import SceneLibrary, frames
+from spritz_cli.scene.drawing import SceneLibrary, frames, held
 
 FOLDER = Path(__file__).parent / "scene"
 
 
 def main(output: Path) -> None:
     data = json.loads((FOLDER / "scene.json").read_text("utf-8"))
-    pictures = frames(SceneLibrary(FOLDER).open(_template(data)))
+    scene = SceneLibrary(FOLDER).open(_template(data))
     if output.suffix == ".raw":
-        _save(pictures, output)
+        _save(frames(scene), output)
     else:
+        still = held(scene)
         size = {name: data[name] for name in ("width", "height", "fps")}
-        ffmpeg.encode(pictures, output, **size)
+        ffmpeg.encode(frames(scene, held=still), output, held=still, **size)
 
 
 def _save(pictures: Iterator[bytearray], path: Path) -> None:

@@ -14,26 +14,28 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from spritz_cli.cli import (
-    bench,
-    budget,
-    cleanup,
-    console,
-    doctor,
-    gallery,
-    lint,
-    plan,
-    preview,
-    status,
-    warm,
-    worker,
-)
+from spritz_cli.cli import console
 from spritz_cli.cli.options import Invocation
-from spritz_cli.cli.quick import QuickGroup
+from spritz_cli.cli.quick import LateCommands, QuickGroup
 from spritz_cli.errors import UsageError, VidgenError
 
 INTERRUPTED = 130
 PIPE_CLOSED = 141
+
+#: In the order of --help; each is the module of its name.
+COMMANDS = (
+    "warm",
+    "plan",
+    "status",
+    "budget",
+    "cleanup",
+    "lint",
+    "preview",
+    "gallery",
+    "doctor",
+    "worker",
+    "bench",
+)
 
 #: Accepted before and after the command.
 GLOBAL_OPTIONS = ("--catalog", "--videos-dir", "--state-dir", "--log-level")
@@ -41,6 +43,11 @@ GLOBAL_OPTIONS = ("--catalog", "--videos-dir", "--state-dir", "--log-level")
 
 class Commands(QuickGroup):
     """Says so when a command was interrupted; the command itself has cleaned up by then."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        # Typer only looks them up.
+        self.commands = LateCommands("spritz_cli.cli", COMMANDS)  # type: ignore[assignment]
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -96,10 +103,6 @@ def options(
         "log": log_level,
     }
     _log_to_stderr(invocation.settings.log)
-
-
-for module in (warm, plan, status, budget, cleanup, lint, preview, gallery, doctor, worker, bench):
-    module.register(app)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

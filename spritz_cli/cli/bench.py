@@ -12,17 +12,19 @@ import typer
 
 from spritz_cli.cli import console
 from spritz_cli.cli.console import Column
-from spritz_cli.cli.options import Json, Persona, Topic, selection, settings_of
+from spritz_cli.cli.options import Json, Persona, Selection, Topic, selection, settings_of
 from spritz_cli.cli.quick import QuickCommand
 from spritz_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from spritz_cli.catalog import Catalog
     from spritz_cli.models import Template
 
 #: One with much text, one with much motion, one of the cards.
 USUAL = ("credit_utilization", "cash_buffer", "hysa_comparison")
 
-COMMANDS = (("--help",), ("status", "--json"), ("plan", "--json"))
+#: What starts often; the last one with nothing left to make.
+COMMANDS = (("--help",), ("status", "--json"), ("plan", "--json"), ("warm", "--all"))
 
 
 def register(app: typer.Typer) -> None:
@@ -51,7 +53,9 @@ def bench(
     Example: vidgen bench --json > before.json
     """
     earlier = _read(compare) if compare else None
-    found = _measure(context, _templates(context, persona, topic, everything), runs, growth)
+    catalog = _catalog(context)
+    templates = _templates(catalog, selection(persona, topic), everything)
+    found = _measure(catalog, templates, settings_of(context).scenes, runs, growth)
     if as_json:
         return console.document(found | ({"compared": _changes(found, earlier)} if earlier else {}))
     _show(found)
@@ -59,14 +63,14 @@ def bench(
         console.out(line)
 
 
-def _templates(
-    context: typer.Context, persona: str | None, topic: str | None, everything: bool
-) -> tuple[Template, ...]:
+def _catalog(context: typer.Context) -> Catalog:
     from spritz_cli.catalog import load_catalog
 
     settings = settings_of(context)
-    catalog = load_catalog(settings.catalog, settings.scenes, settings.state_dir)
-    wanted = selection(persona, topic)
+    return load_catalog(settings.catalog, settings.scenes, settings.state_dir)
+
+
+def _templates(catalog: Catalog, wanted: Selection, everything: bool) -> tuple[Template, ...]:
     if wanted.explicit or everything:
         return catalog.select(wanted.persona, wanted.topic)
     usual = tuple(item for item in catalog.templates if item.topic in USUAL)
@@ -74,19 +78,19 @@ def _templates(
 
 
 def _measure(
-    context: typer.Context, templates: tuple[Template, ...], runs: int, growth: bool
+    catalog: Catalog, templates: tuple[Template, ...], scenes: Path, runs: int, growth: bool
 ) -> dict[str, Any]:
     from spritz_cli import bench as measuring
     from spritz_cli.scene.drawing import SceneLibrary
 
-    settings = settings_of(context)
-    library = SceneLibrary(settings.scenes)
+    library = SceneLibrary(scenes)
     films = []
     for template in templates:
         console.note(f"measuring {template.name}")
         films.append(measuring.document(measuring.measure_film(template, library, runs)))
     memory = {"own": measuring.peak_mb(), "ffmpeg": measuring.peak_mb(children=True)}
-    commands = [measuring.measure_command(arguments, settings, 5) for arguments in COMMANDS]
+    with measuring.current_project(catalog, library) as settings:
+        commands = [measuring.measure_command(arguments, settings, 5) for arguments in COMMANDS]
     grown = []
     if growth:
         for figures in measuring.measure_growth(templates[0], library):
@@ -109,6 +113,7 @@ def _show(found: dict[str, Any]) -> None:
     console.out("CPU seconds per second of film; floor: ffmpeg alone on the same raw frames.")
     memory = found["peak_mb"]
     console.out(f"Peak memory: {memory['own']:.0f} MB, ffmpeg {memory['ffmpeg']:.0f} MB.")
+    console.out("Start-up, where every film is current and a Redis has to be started:")
     for item in found["commands"]:
         console.out(f"{item['command']}: {item['cpu'] * 1000:.0f} ms CPU, {item['wall']:.2f} s")
     for item in found["growth"]:

@@ -13,6 +13,7 @@ from spritz_cli.errors import CatalogError, StorageError, VidgenError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table as RichTable
 
 #: Major version of every `--json` document; readers ignore fields they do not know.
 JSON_SCHEMA = 1
@@ -71,10 +72,11 @@ def note(text: str = "") -> None:
     _flush(sys.stderr)
 
 
-def document(fields: Mapping[str, Any]) -> None:
-    """Write the one JSON document that a command answers `--json` with."""
+def document(fields: Mapping[str, Any], *, on_one_line: bool = False) -> None:
+    """Write the JSON document that a command answers `--json` with."""
     ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-    text = json.dumps({"schema": JSON_SCHEMA, **fields}, indent=2, ensure_ascii=ascii_only)
+    indent = None if on_one_line else 2
+    text = json.dumps({"schema": JSON_SCHEMA, **fields}, indent=indent, ensure_ascii=ascii_only)
     out(text)
 
 
@@ -98,7 +100,7 @@ def error(problem: VidgenError) -> None:
     _complaint(problem.message, problem.hint)
 
 
-def error_document(problem: VidgenError) -> None:
+def error_document(problem: VidgenError, *, on_one_line: bool = False) -> None:
     """Write the JSON document of a command that could not answer."""
     problems = problem.problems if isinstance(problem, CatalogError) else ()
     answer: dict[str, Any] = {
@@ -108,7 +110,7 @@ def error_document(problem: VidgenError) -> None:
     }
     if problems:
         answer["problems"] = [item.__dict__ for item in problems]
-    document({"error": answer})
+    document({"error": answer}, on_one_line=on_one_line)
 
 
 def interactive(stream: TextIO) -> bool:
@@ -124,6 +126,12 @@ def table(columns: Sequence[Column], rows: Iterable[Row]) -> None:
         _rich_table(columns, cells)
     else:
         _plain_table(columns, cells)
+
+
+def grid(columns: Sequence[Column], rows: Iterable[Row], room: int) -> RichTable:
+    """Return a table for a terminal of `room` columns, to be shown with others."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    return _grid(columns, cells, _fitting(columns, cells, room))
 
 
 def rich_console(stream: TextIO) -> Console:
@@ -202,20 +210,24 @@ def _plain_table(columns: Sequence[Column], rows: list[list[Cell]]) -> None:
 
 
 def _rich_table(columns: Sequence[Column], rows: list[list[Cell]]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
     console = rich_console(sys.stdout)
     kept = _fitting(columns, rows, console.width)
     if _too_thin(columns, rows, kept, console.width):
         return _stacked(columns, rows, console)
-    grid = Table(box=None, pad_edge=False, padding=(0, len(GAP), 0, 0), header_style="bold")
+    console.print(_grid(columns, rows, kept))
+
+
+def _grid(columns: Sequence[Column], rows: list[list[Cell]], kept: Sequence[int]) -> RichTable:
+    from rich.table import Table
+    from rich.text import Text
+
+    found = Table(box=None, pad_edge=False, padding=(0, len(GAP), 0, 0), header_style="bold")
     for index in kept:
         column = columns[index]
-        grid.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
+        found.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
     for row in rows:
-        grid.add_row(*(Text(row[index].text, style=row[index].style) for index in kept))
-    console.print(grid)
+        found.add_row(*(Text(row[index].text, style=row[index].style) for index in kept))
+    return found
 
 
 def _stacked(columns: Sequence[Column], rows: list[list[Cell]], console: Console) -> None:

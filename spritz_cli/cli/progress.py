@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO, cast
 
 from spritz_cli.cli import console
+from spritz_cli.cli.hangup import Forgiving
 from spritz_cli.cli.words import counted, span
+from spritz_cli.errors import StorageError
 from spritz_cli.models import Outcome
 
 if TYPE_CHECKING:
-    from spritz_cli.runs import Event
+    from spritz_cli.runs import Event, Standing
 
 #: On fewer columns the bars give way to the names.
 NARROW = 60
@@ -28,7 +30,7 @@ class Watch(AbstractContextManager["Watch"], Protocol):
 
     tally: Tally
 
-    def handle(self, event: Event) -> None: ...
+    def handle(self, event: Event | Standing) -> None: ...
 
 
 def watch(films: Mapping[str, float]) -> Watch:
@@ -40,11 +42,16 @@ def watch(films: Mapping[str, float]) -> Watch:
 class Tally:
     """How far a run is: films done, and the share of film seconds that is made."""
 
-    def __init__(self, films: Mapping[str, float]) -> None:
+    def __init__(
+        self, films: Mapping[str, float], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._films = films
+        self._clock = clock
         self._shares: dict[str, float] = {}
+        #: When each film was first seen, and how far it was: another run may have begun it.
+        self._begun: dict[str, tuple[float, float]] = {}
         self._done: set[str] = set()
-        self._started = time.monotonic()
+        self._started = clock()
 
     @property
     def total(self) -> int:
@@ -57,22 +64,41 @@ class Tally:
     @property
     def share(self) -> float:
         whole = sum(self._films.values())
-        made = sum(self._films.get(name, 0.0) * part for name, part in self._shares.items())
-        return made / whole if whole else 1.0
+        return self._seconds(self._shares) / whole if whole else 1.0
 
     def progress(self, name: str, share: float) -> None:
-        self._shares[name] = min(1.0, max(0.0, share))
+        self._shares[name] = share = min(1.0, max(0.0, share))
+        self._begun.setdefault(name, (self._clock(), share))
 
     def finish(self, outcome: Outcome) -> None:
         self._shares[outcome.name] = 1.0
         self._done.add(outcome.name)
+        if outcome.status not in ("made", "joined"):
+            # It took no time, or not what a film takes: no pace can be told from it.
+            self._begun[outcome.name] = (self._clock(), 1.0)
 
     def seconds_left(self) -> float | None:
-        """Guess from the pace so far; None until there is something to go by."""
-        if self.share < ENOUGH_TO_TELL:
+        """Guess from the pace so far; None until there is something to go by.
+
+        A run lasts at least as long as the slowest film that is being made.
+        """
+        given = {name: share for name, (_, share) in self._begun.items()}
+        whole, made = sum(self._films.values()), self._seconds(self._shares)
+        gained = made - self._seconds(given)
+        if gained < ENOUGH_TO_TELL * whole:
             return None
-        elapsed = time.monotonic() - self._started
-        return elapsed * (1 - self.share) / self.share
+        elapsed = self._clock() - self._started
+        return max(elapsed * (whole - made) / gained, *map(self._film_seconds_left, given))
+
+    def _film_seconds_left(self, name: str) -> float:
+        since, begun = self._begun[name]
+        gained = self._shares[name] - begun
+        if gained < ENOUGH_TO_TELL:
+            return 0.0
+        return (self._clock() - since) * (1 - self._shares[name]) / gained
+
+    def _seconds(self, shares: Mapping[str, float]) -> float:
+        return sum(self._films.get(name, 0.0) * share for name, share in shares.items())
 
 
 def result_line(outcome: Outcome) -> str:
@@ -92,6 +118,19 @@ def result_line(outcome: Outcome) -> str:
     return f"made {outcome.name} {tier} {length} film in {span(outcome.seconds)}"
 
 
+def standing_line(standing: Standing) -> str:
+    """Say who is at work and what waits for whom: 2 workers, 3 films wait for a worker."""
+    workers = counted(standing.workers, "worker") if standing.workers else "no worker yet"
+    parts = [workers]
+    if standing.for_worker:
+        waiting = counted(standing.for_worker, "film waits", "films wait")
+        parts.append(f"{waiting} for a worker")
+    if standing.for_others:
+        waiting = counted(standing.for_others, "film waits", "films wait")
+        parts.append(f"{waiting} for another run")
+    return ", ".join(parts)
+
+
 def shortened(name: str, room: int) -> str:
     """Fit PERSONA/TOPIC into `room` letters; the topic is what tells films apart."""
     persona, _, topic = name.partition("/")
@@ -106,6 +145,7 @@ class PlainWatch:
 
     def __init__(self, tally: Tally) -> None:
         self.tally = tally
+        self._unread = False
 
     def __enter__(self) -> Self:
         return self
@@ -113,23 +153,37 @@ class PlainWatch:
     def __exit__(self, *_: object) -> None:
         return None
 
-    def handle(self, event: Event) -> None:
-        if event.outcome is None:
+    def handle(self, event: Event | Standing) -> None:
+        outcome: Outcome | None = getattr(event, "outcome", None)
+        if outcome is None:
             return
-        self.tally.finish(event.outcome)
-        note = f"[{self.tally.done}/{self.tally.total}]"
-        console.note(f"{result_line(event.outcome)} {note}")
+        self.tally.finish(outcome)
+        self._note(f"{result_line(outcome)} [{self.tally.done}/{self.tally.total}]")
+
+    def _note(self, line: str) -> None:
+        # A reader that went away, or a terminal that was closed, does not end the run.
+        try:
+            if not self._unread:
+                console.note(line)
+        except (console.OutputClosed, StorageError):
+            self._unread = True
 
 
 class LiveWatch:
-    """A bar for the run and one for each film that is being made; gone when it ends."""
+    """A bar for the run, one for each film that is being made, and a line about those that wait.
+
+    Gone when the run ends.
+    """
 
     def __init__(self, tally: Tally) -> None:
+        from rich.console import Group
+        from rich.live import Live
         from rich.progress import BarColumn, Progress, TextColumn
         from rich.table import Column
+        from rich.text import Text
 
         self.tally = tally
-        screen = console.rich_console(sys.stderr)
+        screen = console.rich_console(cast(TextIO, Forgiving(sys.stderr)))
         bar = 1 if screen.width < NARROW else 2
         self._room = (screen.width - 2) * 3 // (5 + bar)
         self._bars = Progress(
@@ -139,14 +193,15 @@ class LiveWatch:
             ),
             TextColumn("{task.fields[status]}", table_column=Column(no_wrap=True, ratio=2)),
             console=screen,
-            transient=True,
             expand=True,
         )
+        self._foot = Text("", style="dim", no_wrap=True, overflow="ellipsis")
+        self._live = Live(Group(self._bars, self._foot), console=screen, transient=True)
         self._run = self._bars.add_task(self._films_done(), total=1.0, status="")
         self._tasks: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
-        self._bars.start()
+        self._live.start()
         return self
 
     def __exit__(
@@ -155,21 +210,30 @@ class LiveWatch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bars.stop()
+        self._live.stop()
 
-    def handle(self, event: Event) -> None:
-        name = event.template.name
-        if event.outcome is not None:
-            self._close(name, event.outcome)
-        elif event.kind != "queued":
-            self.tally.progress(name, event.progress)
-            self._show(name, event.progress, event.stage)
+    def handle(self, event: Event | Standing) -> None:
+        from spritz_cli.runs import Event
+
+        if isinstance(event, Event):
+            self._follow(event)
+        else:
+            self._foot.plain = standing_line(event)
+        # Also when nothing changed but the time.
         self._bars.update(
             self._run,
             completed=self.tally.share,
             description=self._films_done(),
             status=self._time_left(),
         )
+
+    def _follow(self, event: Event) -> None:
+        name = event.template.name
+        if event.outcome is not None:
+            self._close(name, event.outcome)
+        elif event.kind != "queued":
+            self.tally.progress(name, event.progress)
+            self._show(name, event.progress, event.stage)
 
     def _show(self, name: str, share: float, stage: str) -> None:
         if name not in self._tasks:
@@ -183,7 +247,7 @@ class LiveWatch:
         if name in self._tasks:
             self._bars.remove_task(self._tasks.pop(name))
         if outcome.status in ("failed", "busy"):
-            self._bars.console.print(result_line(outcome))
+            self._live.console.print(result_line(outcome))
 
     def _films_done(self) -> str:
         return f"{self.tally.done}/{counted(self.tally.total, 'film')}"

@@ -1,13 +1,17 @@
-"""Commands that start at once: nothing is imported to convert what needs no conversion.
+"""Commands that start at once: what a call does not need is neither imported nor built.
 
 Typer converts every value with pydantic, also those that were not given, and
-importing pydantic takes longer than all the rest of `vidgen status`.
+importing pydantic takes longer than all the rest of `vidgen status`. It also
+builds every command of a group before it looks which one is asked for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup
 
 
@@ -19,6 +23,30 @@ class QuickCommand(TyperCommand):
 class QuickGroup(TyperGroup):
     def get_params(self, ctx: Any) -> Any:
         return _converted_late(super().get_params(ctx))
+
+
+class LateCommands(Mapping[str, Any]):
+    """The commands of a group by name, each built by `register` of its module when asked for."""
+
+    def __init__(self, package: str, names: Iterable[str]) -> None:
+        self._package = package
+        self._built: dict[str, Any] = dict.fromkeys(names)
+
+    def __getitem__(self, name: str) -> Any:
+        if self._built[name] is None:
+            self._built[name] = self._build(name)
+        return self._built[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._built)
+
+    def __len__(self) -> int:
+        return len(self._built)
+
+    def _build(self, name: str) -> Any:
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+        import_module(f"{self._package}.{name}").register(alone)
+        return typer.main.get_command(alone)
 
 
 class _LateConversion:

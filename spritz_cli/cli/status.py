@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 
 from spritz_cli.cli import console
 from spritz_cli.cli.console import Cell, Column
-from spritz_cli.cli.options import Json, Persona, Topic, selection, settings_of
+from spritz_cli.cli.hangup import Forgiving
+from spritz_cli.cli.options import Json, Persona, Selection, Topic, selection, settings_of
 from spritz_cli.cli.quick import QuickCommand
 from spritz_cli.cli.words import age, counted, size, span
+from spritz_cli.errors import RedisUnavailable, UsageError
 from spritz_cli.models import Template, Video
 
 if TYPE_CHECKING:
@@ -29,6 +35,9 @@ COLUMNS = (
     Column("URL", optional=True),
 )
 
+#: How often --watch looks again.
+EVERY_SECONDS = 2.0
+
 STYLES = {"ready": "green", "failed": "bold red", "files missing": "bold red"}
 
 
@@ -41,15 +50,27 @@ def register(app: typer.Typer) -> None:
 
 
 def status(
-    context: typer.Context, persona: Persona = None, topic: Topic = None, as_json: Json = False
+    context: typer.Context,
+    persona: Persona = None,
+    topic: Topic = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Redraw the table until Ctrl-C.")] = False,
+    every: Annotated[
+        float | None,
+        typer.Option(min=0.2, metavar="SECONDS", help="With --watch: how often; default 2."),
+    ] = None,
+    as_json: Json = False,
 ) -> None:
     """Show what is published: a table, or one film in full.
+
+    With --watch and --json: one document a line, until interrupted.
 
     Example: vidgen status high_utilization credit_utilization
     """
     from spritz_cli.bootstrap import open_production
 
     wanted = selection(persona, topic)
+    if watch or every is not None:
+        return _watch(context, wanted, watch, every or EVERY_SECONDS, as_json=as_json)
     with open_production(settings_of(context)) as production:
         entries = _entries(production, production.catalog.select(wanted.persona, wanted.topic))
     if as_json:
@@ -60,6 +81,69 @@ def status(
         _show_table(entries)
     if not all(entry.ready for entry in entries):
         raise typer.Exit(1)
+
+
+def _watch(
+    context: typer.Context, wanted: Selection, watch: bool, every: float, *, as_json: bool
+) -> None:
+    from spritz_cli.bootstrap import open_production
+
+    if not watch:
+        raise UsageError("--every makes no sense without --watch", hint="Add --watch.")
+    if not as_json and not (sys.stdout.isatty() and os.environ.get("TERM") != "dumb"):
+        raise UsageError(
+            "--watch redraws a terminal, and this is none",
+            hint="Add --json for one document a line, or run `vidgen status` again and again.",
+        )
+    # Hurried: a server that hangs is told of as soon as one that is away.
+    with open_production(settings_of(context), hurried=True) as production:
+        templates = production.catalog.select(wanted.persona, wanted.topic)
+        frames = _look_again(production, templates, every)
+        with suppress(KeyboardInterrupt):
+            _write_lines(frames) if as_json else _redraw(frames)
+
+
+def _look_again(
+    production: Production, templates: Sequence[Template], every: float
+) -> Iterator[Sequence[Entry] | RedisUnavailable]:
+    """Yield what is published, again and again, or why nobody can tell just now."""
+    while True:
+        try:
+            yield _entries(production, templates)
+        except RedisUnavailable as exc:
+            yield exc
+        time.sleep(every)
+
+
+def _write_lines(frames: Iterable[Sequence[Entry] | RedisUnavailable]) -> None:
+    for frame in frames:
+        if isinstance(frame, RedisUnavailable):
+            console.error_document(frame, on_one_line=True)
+        else:
+            entries = [entry.document() for entry in frame]
+            console.document({"entries": entries}, on_one_line=True)
+        console.flush()
+
+
+def _redraw(frames: Iterable[Sequence[Entry] | RedisUnavailable]) -> None:
+    from rich.console import Group
+    from rich.live import Live
+    from rich.text import Text
+
+    terminal = Forgiving(sys.stdout)
+    screen = console.rich_console(cast(TextIO, terminal))
+    table: Any = Text("")
+    with Live(console=screen, auto_refresh=False, vertical_overflow="crop") as live:
+        for frame in frames:
+            if isinstance(frame, RedisUnavailable):
+                # What was known stays on the screen.
+                foot = Text(f"{frame.message}; trying again.", style="bold red")
+            else:
+                table = console.grid(COLUMNS, [_row(entry) for entry in frame], screen.width)
+                foot = Text(_sum(frame))
+            live.update(Group(table, foot), refresh=True)
+            if terminal.gone:
+                raise console.OutputClosed
 
 
 @dataclass(frozen=True)
@@ -131,8 +215,12 @@ def _entries(production: Production, templates: Sequence[Template]) -> list[Entr
 
 def _show_table(entries: Sequence[Entry]) -> None:
     console.table(COLUMNS, [_row(entry) for entry in entries])
+    console.out(_sum(entries))
+
+
+def _sum(entries: Sequence[Entry]) -> str:
     ready = sum(entry.ready for entry in entries)
-    console.out(f"{ready} of {counted(len(entries), 'film')} ready.")
+    return f"{ready} of {counted(len(entries), 'film')} ready."
 
 
 def _row(entry: Entry) -> list[str | Cell]:

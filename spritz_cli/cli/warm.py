@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spritz_cli.cli import console, money, plan as plans, report
+from spritz_cli.cli.hangup import outliving_the_terminal
 from spritz_cli.cli.options import Json, Persona, Selection, Topic, selection, settings_of
 from spritz_cli.cli.progress import watch
 from spritz_cli.cli.quick import QuickCommand
@@ -68,7 +69,7 @@ def warm(
     if ignore_budget:
         settings = settings.without_cap()
     # Patient: a server that answered once may restart without ending the run.
-    with open_production(settings, patient=True) as production:
+    with outliving_the_terminal(), open_production(settings, patient=True) as production:
         items = plans.planned(production, wanted, force=force)
         if dry_run:
             return plans.show(production, items, as_json=as_json)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Annotated
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -11,18 +12,16 @@ from spritz_cli.cli import console
 from spritz_cli.cli.options import Json, settings_of
 from spritz_cli.cli.quick import QuickCommand
 from spritz_cli.cli.words import counted
+from spritz_cli.errors import StorageError
 
-if TYPE_CHECKING:
-    from spritz_cli.local_workers import LocalWorkers
-
-LOOK_SECONDS = 1.0
+INTERRUPTED = 130
 
 
 def register(app: typer.Typer) -> None:
     app.command(
         cls=QuickCommand,
-        epilog="Exit codes: 0 the queue is empty (--burst), 1 a worker failed, 2 usage, "
-        "3 infrastructure, 130 stopped by Ctrl-C or SIGTERM.",
+        epilog="Exit codes: 0 told to stop, or the queue is empty (--burst); 1 a worker failed, "
+        "2 usage, 3 infrastructure, 130 told again: the films in the making were put back.",
     )(worker)
 
 
@@ -32,13 +31,19 @@ def worker(
         int, typer.Option("-n", "--count", min=1, max=64, help="How many workers.")
     ] = 1,
     burst: Annotated[bool, typer.Option("--burst", help="Stop when the queue is empty.")] = False,
+    health_file: Annotated[
+        Path | None,
+        typer.Option(help="Touched every few seconds while all workers live and reach Redis."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make the films that others put into the queue.
 
+    Ctrl-C or SIGTERM: finish the films in the making and leave; again: leave at once.
+
     Example: REDIS_URL=redis://cache:6379/0 vidgen worker -n 2
     """
-    from spritz_cli.local_workers import LocalWorkers
+    from spritz_cli.serving import serve
     from spritz_cli.storage.embedded import open_redis, printable
 
     settings = settings_of(context)
@@ -50,19 +55,21 @@ def worker(
                 "No REDIS_URL is set: this is the embedded server, which other commands here "
                 "share and the main application cannot reach."
             )
-        code = _serve(LocalWorkers(settings, redis.url, burst=burst), count, burst=burst)
+        code = serve(
+            settings,
+            redis.url,
+            count,
+            burst=burst,
+            health_file=health_file,
+            on_request=_say_what_happens_now,
+        )
     if as_json:
         console.document({"workers": count, "queue": settings.queue, "exit_code": code})
     if code:
-        raise typer.Exit(1)
+        raise typer.Exit(INTERRUPTED if code == INTERRUPTED else 1)
 
 
-def _serve(workers: LocalWorkers, count: int, *, burst: bool) -> int:
-    try:
-        workers.start(count)
-        while not burst:
-            time.sleep(LOOK_SECONDS)
-            workers.start(count)
-        return workers.wait()
-    finally:
-        workers.stop()
+def _say_what_happens_now() -> None:
+    # The terminal may be what went away.
+    with suppress(console.OutputClosed, StorageError):
+        console.note("The films in the making are being finished; Ctrl-C again puts them back.")

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
@@ -62,6 +63,10 @@ _COMPLAINT = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 
+#: For decoding that nobody watches: every bit is read, but edges are not smoothed, and a
+#: second thread would only cost.
+_UNSEEN = ("-threads", "1", "-skip_loop_filter", "all")
+
 PIPE_BYTES = 1 << 20
 
 #: What ffmpeg exits with when the disk is full.
@@ -107,9 +112,9 @@ def version() -> str:
 
 def _bundled() -> str:
     """Return the name of the bundled program, without the trial run that `binary` makes."""
-    import imageio_ffmpeg
-
-    programs = Path(imageio_ffmpeg.__file__).parent.glob("binaries/ffmpeg-*")
+    package = find_spec("imageio_ffmpeg")
+    folders = (package.submodule_search_locations or ()) if package else ()
+    programs = (path for folder in folders for path in Path(folder).glob("binaries/ffmpeg-*"))
     return min((path.name for path in programs), default="")
 
 
@@ -120,17 +125,20 @@ def encode(
     width: int,
     height: int,
     fps: int,
+    held: int = 0,
     captions: Path | None = None,
 ) -> None:
     """Encode raw B, G, R, unused frames into an MP4 with an optional caption track.
 
-    Raises RenderError when ffmpeg fails, StorageError when the disk is full.
+    The last frame is shown `held` times more: the same film as if `frames` gave it
+    so often, but its colours are converted once. Raises RenderError when ffmpeg
+    fails, StorageError when the disk is full.
     """
     command = [*_raw_input(width, height, fps), "-"]
     if captions is not None:
         command += ["-i", str(captions), "-map", "0:v", "-map", "1:s", "-c:s", "mov_text"]
         command += ["-metadata:s:s:0", "language=eng"]
-    command += [*ENCODER_SETTINGS, str(path)]
+    command += [*ENCODER_SETTINGS, *_holding(held), str(path)]
     with _running(command, path.parent) as stream:
         for frame in frames:
             stream.write(frame)
@@ -206,7 +214,8 @@ def encode_file(raw: Path, path: Path, *, width: int, height: int, fps: int) -> 
 
 def probe(path: Path) -> Probe:
     """Read the facts of a film by decoding all of it; raises RenderError if it is damaged."""
-    told = _run([binary(), "-hide_banner", "-i", str(path), "-map", "0:v:0", "-f", "null", "-"])
+    command = [binary(), "-hide_banner", *_UNSEEN, "-i", str(path), "-map", "0:v:0"]
+    told = _run([*command, "-f", "null", "-"])
     if told.returncode != 0 or re.search(r"error|corrupt|invalid", told.stderr, re.IGNORECASE):
         raise RenderError(f"{path} does not play: {_last_line(told.stderr)}")
     stream = re.search(r"Video: .*? (yuv\w+)\((.*?)\).*?(\d{2,5})x(\d{2,5}).*", told.stderr)
@@ -234,6 +243,11 @@ def decode_fully(path: Path) -> None:
 def _raw_input(width: int, height: int, fps: int, pix_fmt: str = "bgr0") -> list[str]:
     command = [*_quiet(), "-y", "-f", "rawvideo", "-pix_fmt", pix_fmt]
     return [*command, "-s", f"{width}x{height}", "-r", str(fps), "-i"]
+
+
+def _holding(frames: int) -> list[str]:
+    # Takes the place of the filters among the settings.
+    return ["-vf", f"{_COLOUR},tpad=stop_mode=clone:stop={frames}"] if frames else []
 
 
 def _footage_input(path: Path) -> list[str]:

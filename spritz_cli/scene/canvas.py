@@ -110,16 +110,20 @@ class Canvas:
         box = self._box(item)
         if box is None or not any(_overlap(box, other) for other in damage):
             return
-        if isinstance(item, Mark):
-            # A plain rectangle survives any clip, and the paper is one: fill no more than needed.
-            self._paint_mark(context, item, damage if _is_plain(item) else [box])
-        else:
+        if isinstance(item, Layer):
             self._paint_layer(context, item, damage)
+        elif _is_plain(item):
+            # A plain rectangle survives any clip, and the paper is one: fill no more than needed.
+            for other in damage:
+                if _overlap(box, other):
+                    self._paint_mark(context, item, _common(box, other))
+        else:
+            self._paint_mark(context, item, box)
 
-    def _paint_mark(self, context: Any, mark: Mark, boxes: list[Box]) -> None:
+    def _paint_mark(self, context: Any, mark: Mark, box: Box) -> None:
         recording = self._recording(mark.leaf)
         context.save()
-        _clip_to(context, boxes)
+        _clip_to(context, [box])
         context.transform(cairocffi.Matrix(*mark.matrix))
         context.set_source_surface(recording.surface, 0, 0)
         context.paint()
@@ -215,8 +219,13 @@ def _without_common_ends(
 def _placed_box(extents: tuple[float, float, float, float], matrix: Matrix) -> Box:
     x, y, width, height = extents
     a, b, c, d, e, f = matrix
-    xs = [a * u + c * v + e for u in (x, x + width) for v in (y, y + height)]
-    ys = [b * u + d * v + f for u in (x, x + width) for v in (y, y + height)]
+    if b == c == 0:
+        # Most marks only move: this is asked a hundred times a frame.
+        xs = [a * x + e, a * (x + width) + e]
+        ys = [d * y + f, d * (y + height) + f]
+    else:
+        xs = [a * u + c * v + e for u in (x, x + width) for v in (y, y + height)]
+        ys = [b * u + d * v + f for u in (x, x + width) for v in (y, y + height)]
     # One pixel more: antialiasing bleeds over the exact edge.
     x0, y0 = math.floor(min(xs)) - 1, math.floor(min(ys)) - 1
     return x0, y0, math.ceil(max(xs)) + 1, math.ceil(max(ys)) + 1
@@ -229,6 +238,10 @@ def _union(boxes: Sequence[Box]) -> Box:
         max(box[2] for box in boxes),
         max(box[3] for box in boxes),
     )
+
+
+def _common(a: Box, b: Box) -> Box:
+    return max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
 
 
 def _overlap(a: Box, b: Box) -> bool:

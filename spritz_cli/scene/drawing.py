@@ -1,11 +1,14 @@
-"""From a template to frames: Jinja2 → SVG → marks → raw pixels."""
+"""From a template to frames: Jinja2 → SVG → marks → raw pixels.
+
+Jinja2 is loaded once a scene is opened: a plan only asks for sources.
+"""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from markupsafe import Markup
 from spritz_cli.errors import RenderError
 from spritz_cli.models import KeyFigure, Template
 from spritz_cli.scene import tokens
+from spritz_cli.scene.sources import SceneSources
 from spritz_cli.scene.timeline import (
     VERB_METHODS,
     Moment,
@@ -24,12 +28,6 @@ from spritz_cli.scene.timeline import (
     polar,
     px,
     wave_once,
-)
-from spritz_cli.templating import (
-    TemplateError,
-    render_scene,
-    scene_environment,
-    scene_sources,
 )
 from spritz_cli.wording import number, pct, usd
 
@@ -42,17 +40,11 @@ class SceneLibrary:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._digests: dict[str, dict[str, str]] = {}
+        self._sources = SceneSources(folder)
 
     def sources(self, scene_name: str) -> dict[str, str]:
         """Return the SHA-256 of the scene file and of every file it includes, by name."""
-        if scene_name not in self._digests:
-            sources = scene_sources(self._environment, scene_name)
-            self._digests[scene_name] = {
-                name: hashlib.sha256(source.encode()).hexdigest()
-                for name, source in sorted(sources.items())
-            }
-        return self._digests[scene_name]
+        return self._sources.digests(scene_name)
 
     def open(self, template: Template) -> Scene:
         """Return the scene that draws a template."""
@@ -62,6 +54,8 @@ class SceneLibrary:
 
     @cached_property
     def _environment(self) -> Any:
+        from spritz_cli.templating import scene_environment
+
         environment = scene_environment(self.folder, (*_TOOLS.values(), *VERB_METHODS))
         environment.globals |= {
             "colours": _SAFE_COLOURS,
@@ -78,7 +72,10 @@ class Scene:
     """One template's drawing as a function of time."""
 
     def __init__(self, template: Template, source: Any, tools: Mapping[str, Any]) -> None:
+        from spritz_cli.templating import render_scene
+
         self.template = template
+        self._render = render_scene
         self._source = source
         self._names = {
             **tools,
@@ -96,7 +93,7 @@ class Scene:
     def svg(self, t: float) -> str:
         """Return the frame at second `t` as an SVG document of 1280 × 720 px."""
         with _told(self.template, t):
-            return render_scene(self._source, self._names | Moment(t, self.duration).verbs())
+            return self._render(self._source, self._names | Moment(t, self.duration).verbs())
 
 
 def times(duration: float) -> Iterator[float]:
@@ -105,8 +102,15 @@ def times(duration: float) -> Iterator[float]:
         yield round(index / tokens.FPS, 6)
 
 
-def frames(scene: Scene, *, transparent: bool = False) -> Iterator[bytearray]:
-    """Yield every frame of a film as raw pixels (see Canvas.pixels).
+def held(scene: Scene) -> int:
+    """Return how many frames at a film's end show what the one before them shows."""
+    *earlier, last = times(scene.duration)
+    end = scene.svg(last)
+    return sum(1 for _ in takewhile(end.__eq__, map(scene.svg, reversed(earlier))))
+
+
+def frames(scene: Scene, *, held: int = 0, transparent: bool = False) -> Iterator[bytearray]:
+    """Yield every frame of a film but the last `held` as raw pixels (see Canvas.pixels).
 
     It is the same buffer each time, valid until the next frame is asked for.
     `transparent`: the scene has no paper, what it leaves out lets through what is below.
@@ -116,7 +120,7 @@ def frames(scene: Scene, *, transparent: bool = False) -> Iterator[bytearray]:
 
     canvas = Canvas(tokens.WIDTH, tokens.HEIGHT, transparent=transparent)
     shown = None
-    for t in times(scene.duration):
+    for t in list(times(scene.duration))[: -held or None]:
         svg = scene.svg(t)
         if svg != shown:
             with _told(scene.template, t):
@@ -128,6 +132,8 @@ def frames(scene: Scene, *, transparent: bool = False) -> Iterator[bytearray]:
 @contextmanager
 def _told(template: Template, t: float | None = None) -> Iterator[None]:
     """Say which film and second an error comes from."""
+    from spritz_cli.templating import TemplateError
+
     try:
         yield
     except (RenderError, TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as exc:

@@ -27,12 +27,19 @@ WEIGHTS = range(300, 901)
 Step = tuple[str, tuple[float, ...]]
 
 
+@dataclass(frozen=True, eq=False)
+class Outline:
+    """A glyph of one weight. There is one of each, so that it is compared by identity."""
+
+    steps: tuple[Step, ...]
+
+
 @dataclass(frozen=True)
 class Line:
     """One shaped line: `width` in em, and each glyph's place on the baseline with its outline."""
 
     width: float
-    glyphs: tuple[tuple[float, float, tuple[Step, ...]], ...]
+    glyphs: tuple[tuple[float, float, Outline], ...]
 
 
 @cache
@@ -52,7 +59,7 @@ def shape(text: str, weight: int) -> Line:
                 hint="Draw the sign as a path, or use another word.",
             )
         outline = _glyph(info.codepoint, weight)
-        if outline:
+        if outline.steps:
             glyphs.append(((x + position.x_offset) / _em(), -position.y_offset / _em(), outline))
         x += position.x_advance
     return Line(x / _em(), tuple(glyphs))
@@ -95,10 +102,10 @@ def _has(font: uharfbuzz.Font, sign: str) -> bool:
 
 
 @cache
-def _glyph(glyph: int, weight: int) -> tuple[Step, ...]:
+def _glyph(glyph: int, weight: int) -> Outline:
     pen = _Pen()
     _font(weight).draw_glyph(glyph, _draw_functions(), pen)
-    return tuple(pen.steps)
+    return Outline(tuple(pen.steps))
 
 
 @cache

@@ -1,21 +1,24 @@
-"""The Redis connection: to the server of REDIS_URL, or to an embedded one of our own."""
+"""The Redis connection: to the server of REDIS_URL, or to an embedded one of our own.
+
+The redis library is imported where it is used: to load it takes as long as the embedded
+server takes to start, and so both happen at once.
+"""
 
 from __future__ import annotations
 
 import re
 import uuid
 from contextlib import closing
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import SplitResult, urlsplit
-
-from redis import ConnectionPool, Redis, RedisError, UnixDomainSocketConnection
-from redis.backoff import ExponentialBackoff, NoBackoff
-from redis.retry import Retry
 
 from spritz_cli.errors import RedisUnavailable, UsageError
 from spritz_cli.settings import Settings
-from spritz_cli.storage.redis_errors import redis_errors
 from spritz_cli.storage.server import EmbeddedServer
+
+if TYPE_CHECKING:
+    from redis import Redis
+    from redis.retry import Retry
 
 #: Seconds to wait for a server that does not answer at all.
 CONNECT_TIMEOUT = 5.0
@@ -64,13 +67,15 @@ def open_redis(
             _require_answer(settings.redis_url, hurried=hurried)
         client = connect(settings.redis_url, patient=patient, hurried=hurried)
         return OpenRedis(client, settings.redis_url)
-    return _open_embedded(EmbeddedServer(settings.state_dir / "redis"), _retry(patient))
+    return _open_embedded(EmbeddedServer(settings.state_dir / "redis"), patient=patient)
 
 
 def connect(
     url: str, *, patient: bool = False, hurried: bool = False, decode_responses: bool = True
 ) -> Redis:
     """Return a client that connects when it is first used. RQ needs `decode_responses=False`."""
+    from redis import Redis
+
     _require_unambiguous(url)
     try:
         return Redis.from_url(
@@ -86,6 +91,8 @@ def connect(
 
 def writable(client: Redis) -> None:
     """Write and delete a key; RedisUnavailable says why the server refuses."""
+    from spritz_cli.storage.redis_errors import redis_errors
+
     name = f"video:doctor:{uuid.uuid4().hex}"
     with redis_errors():
         client.set(name, "1", ex=_TRIAL_SECONDS)
@@ -99,43 +106,29 @@ def printable(url: str) -> str:
     return re.sub(r"([?&]password=)[^&]*", r"\1***", hidden)
 
 
-def _open_embedded(server: EmbeddedServer, retry: Retry) -> OpenRedis:
+def _open_embedded(server: EmbeddedServer, *, patient: bool) -> OpenRedis:
     try:
         server.join()
-        pool = ConnectionPool.from_url(
-            server.url,
-            connection_class=_RevivingConnection,
-            server=server,
-            decode_responses=True,
-            retry=retry,
-        )
-        return OpenRedis(Redis.from_pool(pool), server.url, server)
+        from spritz_cli.storage.reviving import reviving_client
+
+        return OpenRedis(reviving_client(server, _retry(patient)), server.url, server)
     except BaseException:
         # Ctrl-C, say: nobody else knows that there is a server to leave.
         server.leave()
         raise
 
 
-class _RevivingConnection(UnixDomainSocketConnection):
-    """Starts the embedded server again if it died while we were its client."""
-
-    def __init__(self, *, server: EmbeddedServer, **options: Any) -> None:
-        super().__init__(**options)  # type: ignore[no-untyped-call]
-        self._server = server
-
-    def _connect(self) -> Any:
-        try:
-            return super()._connect()  # type: ignore[no-untyped-call]
-        except OSError:
-            self._server.revive()
-            return super()._connect()  # type: ignore[no-untyped-call]
-
-
 def _retry(patient: bool) -> Retry:
+    from redis.backoff import ExponentialBackoff
+    from redis.retry import Retry
+
     return Retry(ExponentialBackoff(cap=1, base=0.05), 90 if patient else 3)
 
 
 def _limits(*, patient: bool, hurried: bool) -> dict[str, Any]:
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
     if not hurried:
         return {"socket_connect_timeout": CONNECT_TIMEOUT, "retry": _retry(patient)}
     return {
@@ -169,6 +162,8 @@ def _at_sign_is_in_place(parts: SplitResult) -> bool:
 
 
 def _require_answer(url: str, *, hurried: bool) -> None:
+    from redis import RedisError
+
     with closing(connect(url, hurried=hurried)) as client:
         try:
             client.ping()

@@ -16,19 +16,16 @@ import logging
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
-
-from redis import Redis, RedisError
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from spritz_cli.errors import RedisUnavailable, StorageError
 from spritz_cli.storage.binary import server_binary
@@ -36,6 +33,9 @@ from spritz_cli.storage.locks import PATIENCE, held, open_lock, take_lock, try_l
 
 #: How often a server that is killed while it starts is started again.
 ATTEMPTS = 3
+
+#: How long a single answer may take, in seconds; who gets none asks again.
+ANSWER_SECONDS = 5.0
 
 #: The longest socket path that every system accepts, in bytes.
 LONGEST_SOCKET_PATH = 100
@@ -164,11 +164,11 @@ class EmbeddedServer:
     def _prepare(self, version: str) -> None:
         self._data.mkdir(exist_ok=True)
         (self._data / "version").write_text(version, "utf-8")
-        socket = self._choose_socket()
-        socket.unlink(missing_ok=True)
+        path = self._choose_socket()
+        path.unlink(missing_ok=True)
         if self._log_file.exists() and self._log_file.stat().st_size > LONGEST_LOG:
             self._log_file.unlink()
-        (self.folder / "socket").write_bytes(os.fsencode(socket))
+        (self.folder / "socket").write_bytes(os.fsencode(path))
         self._configuration_file.write_bytes(self._configuration())
 
     def _configuration(self) -> bytes:
@@ -192,13 +192,14 @@ class EmbeddedServer:
 
     def _await_answer(self) -> bool:
         """Whether the server answers; False as soon as it is dead."""
-        # One client for all tries: making one takes longer than asking.
-        with closing(self._client()) as client:
-            for _ in until(PATIENCE):
-                if _answers(client):
-                    return True
-                if not self._is_alive():
-                    return False
+        # Every caller needs it next, and to load it takes as long as the server's start.
+        import redis  # noqa: F401
+
+        for _ in until(PATIENCE):
+            if self._ask(b"PING").startswith(b"+PONG"):
+                return True
+            if not self._is_alive():
+                return False
         raise self._failure(f"the embedded Redis server did not answer within {PATIENCE:.0f} s")
 
     def _stop(self) -> None:
@@ -212,20 +213,28 @@ class EmbeddedServer:
         _log.warning("the embedded Redis server does not stop; its log is %s", self._log_file)
 
     def _ask_to_stop(self) -> None:
-        with closing(self._client()) as client:
-            # By force, since a full disk must not keep it alive; before Redis 7 there is no force.
-            for force in (True, False):
-                with suppress(RedisError):
-                    client.shutdown(force=force)
-                    break
+        # By force, since a full disk must not keep it alive; before Redis 7 there is no force.
+        for command in (b"SHUTDOWN FORCE", b"SHUTDOWN"):
+            if not self._ask(command).startswith(b"-"):
+                break
+
+    def _ask(self, command: bytes) -> bytes:
+        """Return the first bytes of the answer; none if there is none."""
+        path = os.fspath(self._socket)
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(ANSWER_SECONDS)
+            connection.connect(path)
+            connection.sendall(command + b"\r\n")
+            return connection.recv(64)
+        return b""
 
     def _remove_runtime_folder(self) -> None:
         # Nobody else can be starting a server: that waits for the lock that we hold.
         with suppress(OSError):
-            socket = self._socket
-            if socket.parent != self.folder:
-                socket.unlink(missing_ok=True)
-                socket.parent.rmdir()
+            path = self._socket
+            if path.parent != self.folder:
+                path.unlink(missing_ok=True)
+                path.parent.rmdir()
 
     def _reap(self) -> None:
         if self._process:
@@ -242,9 +251,6 @@ class EmbeddedServer:
             return not try_lock(lock, fcntl.LOCK_EX)
         finally:
             os.close(lock)
-
-    def _client(self) -> Redis:
-        return Redis(unix_socket_path=str(self._socket), retry=Retry(NoBackoff(), 0))
 
     @property
     def _data(self) -> Path:
@@ -292,12 +298,6 @@ class EmbeddedServer:
     def _failure(self, message: str) -> RedisUnavailable:
         hint = f"Its log is {self._log_file}. Or set REDIS_URL to a running server."
         return RedisUnavailable(message, hint=hint)
-
-
-def _answers(client: Redis) -> bool:
-    with suppress(RedisError):
-        return bool(client.ping())
-    return False
 
 
 def _can_read(version: str, stored: str) -> bool:

@@ -10,7 +10,9 @@ from redis import Redis
 
 from spritz_cli.errors import VidgenError
 from spritz_cli.models import Cue, Film, KeyFigure, Template, TextCard, Tier
+from spritz_cli.storage.footage import Order
 from spritz_cli.tiers.base import Offer, Progress
+from spritz_cli.tiers.brief import wish
 
 
 def fake_redis() -> Redis:
@@ -41,6 +43,30 @@ def sample_template(**changes: Any) -> Template:
         figures=(KeyFigure(25, "pct", "of your limits used"),),
     )
     return replace(template, **changes)
+
+
+def sample_order(template: Template | None = None, **changes: Any) -> Order:
+    """Return an order of footage as the template asks for it now, stored unless `changes` say."""
+    template = template or sample_template()
+    order = Order(
+        id="0123456789abcdef",
+        template=template.name,
+        wish=wish(template),
+        paid="a" * 64,
+        part=1,
+        parts=1,
+        attempt=1,
+        provider="openai",
+        model="sora-2",
+        prompt=template.prompt_template,
+        size="1280x720",
+        seconds=8,
+        micro=800_000,
+        day="2026-11-23",
+        created_at=1_795_000_000.0,
+        state="stored",
+    )
+    return replace(order, **changes)
 
 
 def sample_film(folder: Path, content: str = "film") -> Film:

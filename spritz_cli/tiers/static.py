@@ -11,7 +11,7 @@ from typing import Any, Literal
 from spritz_cli.media import captions, ffmpeg
 from spritz_cli.models import Film, Template
 from spritz_cli.scene import tokens
-from spritz_cli.scene.drawing import Scene, SceneLibrary, frames
+from spritz_cli.scene.drawing import Scene, SceneLibrary, frames, held
 from spritz_cli.tiers.base import Offer, Progress
 
 #: Raise it when a change of the engine changes pixels; films are then made anew.
@@ -39,12 +39,14 @@ class StaticTier:
         scene = self._library.open(template)
         video, poster, vtt = (scratch / f"film.{kind}" for kind in ("mp4", "webp", "vtt"))
         vtt.write_text(captions.webvtt(template.captions), "utf-8")
+        still = held(scene)
         ffmpeg.encode(
-            _watched(scene, progress, poster),
+            _watched(scene, still, progress, poster),
             video,
             width=tokens.WIDTH,
             height=tokens.HEIGHT,
             fps=tokens.FPS,
+            held=still,
             captions=vtt,
         )
         return Film(video, poster, vtt, scene.duration, tokens.WIDTH, tokens.HEIGHT)
@@ -70,12 +72,12 @@ def _version(package: str) -> str:
     return metadata.version(package)
 
 
-def _watched(scene: Scene, progress: Progress, poster: Path) -> Iterator[bytearray]:
+def _watched(scene: Scene, still: int, progress: Progress, poster: Path) -> Iterator[bytearray]:
     from spritz_cli.media.poster import save_poster
 
-    total = round(scene.duration * tokens.FPS)
+    total = round(scene.duration * tokens.FPS) - still
     frame = bytearray()
-    for index, frame in enumerate(frames(scene), start=1):
+    for index, frame in enumerate(frames(scene, held=still), start=1):
         yield frame
         progress(index / total)
     save_poster(frame, tokens.WIDTH, tokens.HEIGHT, poster)

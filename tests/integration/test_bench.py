@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from spritz_cli import bench
+from spritz_cli.bootstrap import open_production
 from spritz_cli.cli import main
-from spritz_cli.cli.bench import _changes
+from spritz_cli.cli.bench import COMMANDS, _changes
+from spritz_cli.cli.options import selection
+from spritz_cli.cli.plan import planned
 from spritz_cli.settings import load_settings
 from tests.scenes import shipped_scenes
 
@@ -35,6 +38,24 @@ def test_a_command_is_measured_as_a_process(tmp_path: Path) -> None:
     figures = bench.measure_command(["--help"], load_settings({}, tmp_path), runs=1)
     assert figures.command == "vidgen --help"
     assert figures.cpu > 0
+
+
+def test_a_second_warm_is_measured_where_nothing_is_left_to_make(catalog) -> None:
+    assert ("warm", "--all") in COMMANDS
+    with bench.current_project(catalog, shipped_scenes()) as settings:
+        with open_production(settings) as production:
+            items = planned(production, selection(None, None), force=False)
+        assert {item.action for item in items} == {"keep"}
+        figures = bench.measure_command(["warm", "--all"], settings, runs=1)
+        assert figures.wall > 0
+
+
+def test_what_the_caller_has_set_reaches_no_measured_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("VIDGEN_PROVIDER", "someone")
+    bench.measure_command(["doctor"], load_settings({}, tmp_path), runs=1)
 
 
 def test_a_run_is_compared_with_an_earlier_one() -> None:

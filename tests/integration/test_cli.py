@@ -23,6 +23,7 @@ import pytest
 from PIL import Image
 from redis import Redis
 
+from spritz_cli.settings import load_settings
 from spritz_cli.storage.binary import server_binary
 from spritz_cli.storage.embedded import open_redis
 from tests.processes import ROOT, Family, wait_until
@@ -90,10 +91,11 @@ class Project:
             command = [sys.executable, "-m", "spritz_cli", *arguments]
             os.execve(sys.executable, command, self.environment(**environment))
         fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        shown = Screen(pid, screen)
         try:
-            yield Screen(pid, screen)
+            yield shown
         finally:
-            os.close(screen)
+            shown.close()
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
@@ -103,6 +105,13 @@ class Screen:
     pid: int
     handle: int
     text: str = ""
+    closed: bool = False
+
+    def close(self) -> None:
+        """Take the terminal away, as closing its window does."""
+        if not self.closed:
+            os.close(self.handle)
+        self.closed = True
 
     def read(self) -> str:
         """Read to the end and return everything that was shown."""
@@ -215,8 +224,6 @@ def test_a_film_that_cannot_be_drawn_fails_and_the_others_are_made(project: Proj
 
 
 def test_queued_films_are_made_by_a_burst_worker(project: Project) -> None:
-    from spritz_cli.settings import load_settings
-
     settings = load_settings(environ={}, cwd=project.folder)
     with open_redis(settings) as redis:
         shared = {"REDIS_URL": redis.url}
@@ -339,7 +346,7 @@ def test_quick_answers_load_nothing_heavy(made: Project) -> None:
         "import sys; from spritz_cli.cli import main; main({}); "
         "print(*sys.modules, sep='\\n', file=sys.stderr)"
     )
-    for arguments, allowed in ((["--help"], set()), (["status"], {"redis"})):
+    for arguments in (["--help"], ["status"], ["plan"], ["warm", "--all"]):
         loaded = subprocess.run(
             [sys.executable, "-c", script.format(arguments)],
             cwd=made.folder,
@@ -347,7 +354,10 @@ def test_quick_answers_load_nothing_heavy(made: Project) -> None:
             capture_output=True,
             text=True,
         ).stderr.split()
-        assert not (HEAVY | {"redis"} - allowed) & set(loaded)
+        if arguments == ["--help"]:
+            assert not (HEAVY | {"redis"}) & set(loaded)
+        else:
+            assert not (HEAVY | {"spritz_cli.cli.gallery"}) & set(loaded)
 
 
 def test_preview_writes_a_frame_and_a_contact_sheet(made: Project, tmp_path: Path) -> None:
@@ -537,15 +547,128 @@ def test_a_polite_kill_cleans_up_like_ctrl_c(tmp_path: Path) -> None:
     wait_until(lambda: not project.family.alive())
 
 
-def test_a_stopped_worker_leaves_nothing_running(project: Project) -> None:
+@contextmanager
+def worker(project: Project, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "spritz_cli", "worker", "-n", "2"],
+        [sys.executable, "-m", "spritz_cli", "worker", *arguments],
         cwd=project.folder,
         env=project.environment(),
         stderr=subprocess.DEVNULL,
     )
-    wait_until(lambda: len(project.family.alive("spritz_cli.worker")) == 2)
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 130
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_worker_says_that_it_is_alive_as_long_as_redis_knows_it(project: Project) -> None:
+    health = project.folder / "run" / "health"
+    with worker(project, "-n", "2", "--health-file", str(health)) as process:
+        wait_until(health.exists)
+        before = health.stat().st_mtime_ns
+        wait_until(lambda: health.stat().st_mtime_ns > before)
+        one = min(project.family.alive("spritz_cli.worker"))
+        os.kill(one, signal.SIGSTOP)
+        with open_redis(load_settings({}, project.folder)) as redis:
+            for key in redis.client.scan_iter(f"rq:worker:*:{one}:*"):
+                redis.client.delete(key)
+        time.sleep(0.5)
+        before = health.stat().st_mtime_ns
+        time.sleep(2.5)
+        assert health.stat().st_mtime_ns == before
+        os.kill(one, signal.SIGCONT)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    assert not health.exists()
     wait_until(lambda: not project.family.alive())
+
+
+def test_a_worker_that_is_told_twice_puts_its_film_back_and_leaves_nothing(tmp_path: Path) -> None:
+    settings = write_project(tmp_path, {"long": 60})
+    project = Project(tmp_path)
+    with open_redis(settings) as redis:
+        shared = {"REDIS_URL": redis.url}
+        (job,) = project.vidgen("warm", "--all", "--no-wait", "--json", **shared).document["jobs"]
+        with worker(project) as process:
+            wait_until(lambda: project.family.alive("ffmpeg"))
+            process.terminate()
+            time.sleep(1.2)
+            assert project.family.alive("ffmpeg")
+            process.terminate()
+            assert process.wait(10) == 130
+        assert redis.client.lrange("rq:queue:video_generation", 0, -1) == [job["job_id"]]
+        assert not list(redis.client.scan_iter("video:lease:*"))
+        (entry,) = project.vidgen("status", "--json", **shared).document["entries"]
+        assert entry["status"] == "not_found"
+    wait_until(lambda: not project.family.alive())
+    assert not list((tmp_path / "videos").rglob("film.*"))
+    assert not list((tmp_path / "videos" / ".staging").glob("*/"))
+
+
+# Terminals that close
+
+
+@pytest.mark.parametrize(
+    ("mode", "told"),
+    [(["--sync"], "unchanged"), ([], "joined")],
+    ids=["sync", "queued"],
+)
+def test_a_run_whose_terminal_is_closed_goes_on_and_the_next_run_waits_for_its_films(
+    tmp_path: Path, mode: list[str], told: str
+) -> None:
+    write_project(tmp_path, {"one": 9})
+    project = Project(tmp_path)
+    with project.terminal("warm", "--all", "--workers", "1", *mode) as screen:
+        screen.wait_for("drawing")
+        screen.close()
+        other = project.vidgen("warm", "--all", "--json", *mode)
+        assert screen.exit_code() == 0
+    assert other.code == 0, other.err
+    (film,) = other.document["films"]
+    assert film["status"] == told
+    assert project.vidgen("status").code == 0
+    wait_until(lambda: not project.family.alive())
+
+
+# Watching
+
+
+def test_watching_goes_on_while_redis_is_away(tmp_path: Path) -> None:
+    write_project(tmp_path, {"one": 5})
+    project = Project(tmp_path)
+    with serving(tmp_path / "s") as (url, restart):
+        watching = subprocess.Popen(
+            [sys.executable, "-m", "spritz_cli", "status", "--watch", "--every", "0.2", "--json"],
+            cwd=tmp_path,
+            env=project.environment(REDIS_URL=url),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        lines = map(json.loads, watching.stdout)
+        assert next(lines)["entries"][0]["status"] == "not_found"
+        restart(0.5)
+        error = next(line["error"] for line in lines if "error" in line)
+        assert "Redis" in error["message"]
+        assert next(line for line in lines if "entries" in line)["schema"] == 1
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(10) == 0
+        watching.stdout.close()
+
+
+def test_a_terminal_is_redrawn_until_ctrl_c(made: Project) -> None:
+    with made.terminal("status", "--watch", "--every", "0.2") as screen:
+        for _ in range(2):
+            screen.text = ""
+            screen.wait_for("2 of 2 films ready.")
+        os.write(screen.handle, b"\x03")
+        screen.read()
+        assert screen.exit_code() == 0
+    assert "newcomer/first" in screen.text
+
+
+def test_watching_needs_a_terminal_or_json(made: Project) -> None:
+    answer = made.vidgen("status", "--watch")
+    assert answer.code == 2
+    assert "--json" in answer.err
+    assert made.vidgen("status", "--every", "2").code == 2

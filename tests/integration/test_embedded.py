@@ -360,7 +360,7 @@ def test_ctrl_c_just_after_the_server_started_leaves_none(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("spritz_cli.storage.embedded.ConnectionPool.from_url", interrupt)
+    monkeypatch.setattr("spritz_cli.storage.reviving.ConnectionPool.from_url", interrupt)
     with pytest.raises(KeyboardInterrupt):
         open_redis(settings(state))
     assert not server.EmbeddedServer(state / "redis")._is_alive()

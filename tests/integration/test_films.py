@@ -139,6 +139,15 @@ def children_of(pid: int, named: str) -> list[str]:
     return found
 
 
+def test_a_held_frame_gives_the_bytes_of_a_repeated_one(tmp_path: Path) -> None:
+    red, blue = (bytes(shade) * 64 * 64 for shade in ((0, 0, 255, 0), (255, 0, 0, 0)))
+    held, repeated = tmp_path / "held.mp4", tmp_path / "repeated.mp4"
+    ffmpeg.encode([red, blue], held, width=64, height=64, fps=30, held=28)
+    ffmpeg.encode([red] + 29 * [blue], repeated, width=64, height=64, fps=30)
+    assert held.read_bytes() == repeated.read_bytes()
+    assert ffmpeg.probe(held).frames == 30
+
+
 def test_an_encoder_that_cannot_write_says_why(tmp_path: Path) -> None:
     frames = [bytes(4 * 64 * 64)] * 3
     with pytest.raises(RenderError, match=r"ffmpeg failed.*No such file"):

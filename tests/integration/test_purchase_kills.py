@@ -80,7 +80,7 @@ def test_a_killed_purchase_is_resumed_and_paid_once(real_redis_url: str, tmp_pat
     check_kills(real_redis_url, tmp_path / "videos", 4)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_hundred_killed_purchases_are_paid_once_each(
     real_redis_url: str, tmp_path: Path
 ) -> None:

@@ -197,3 +197,18 @@ def test_an_interrupted_run_does_not_take_its_films_from_another_run(
     assert statuses(second) == ["made", "made"]
     assert_nothing_is_left(settings)
     wait_until(lambda: nobody_is_left(family), 5)
+
+
+@pytest.mark.parametrize("forgotten", ["rq:*", "*"], ids=["queue", "everything"])
+def test_a_server_that_forgets_its_jobs_while_they_run_costs_no_film(
+    tmp_path: Path, family: Family, forgotten: str
+) -> None:
+    settings = write_project(tmp_path, {"one": 6})
+    run = family.start(RUN, "jobs", tmp_path, "1")
+    wait_until(lambda: family.alive("ffmpeg"))
+    with open_production(settings) as production:
+        for key in production.redis.client.scan_iter(forgotten):
+            production.redis.client.delete(key)
+
+    assert statuses(run) == ["made"]
+    assert_nothing_is_left(settings)

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,14 @@ from redis import Redis
 from rq import Callback, Queue
 from rq.job import Job
 
-from spritz_cli import pipeline, worker
+from spritz_cli import jobs, pipeline, runs, worker
 from spritz_cli.bootstrap import Production, open_production
 from spritz_cli.job_queue import FUNCTION, JobQueue, JobState
 from spritz_cli.local_workers import LocalWorkers
 from spritz_cli.models import Template
+from spritz_cli.planning import ingredients
+from spritz_cli.settings import load_settings
+from spritz_cli.storage.leases import LeaseInfo
 from tests.processes import Family, wait_until
 from tests.small import write_project
 
@@ -43,7 +46,26 @@ class Hall:
     def enqueue(self, topic: str, **options: Any) -> tuple[str, bool]:
         template = self.template(topic)
         digest = pipeline.fingerprint(template, self.production.tiers)
-        return self.queue.enqueue(template, digest, **options)
+        found = ingredients(template, self.production.tiers)
+        return self.queue.enqueue(template, digest, ingredients=found, **options)
+
+    def work_elsewhere(self, folder: Path) -> LocalWorkers:
+        """Start a worker that has its own catalog and scenes, and our server and films."""
+        settings = replace(
+            write_project(folder, {"short": 5}, count=7), videos_dir=self.production.store.root
+        )
+        workers = LocalWorkers(settings, self.production.redis.url, log=folder / "worker.log")
+        workers.start(1)
+        return workers
+
+    def film_process(self) -> int:
+        """Return the process that draws, which is ffmpeg's parent."""
+        encoder = min(wait_until(lambda: self.family.alive("ffmpeg")))
+        fields = Path(f"/proc/{encoder}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[1])
+
+    def lease(self, topic: str) -> LeaseInfo | None:
+        return self.production.leases.holder(self.template(topic).key)
 
     def state(self, job_id: str) -> JobState | None:
         return self.queue.look([job_id])[0]
@@ -157,6 +179,165 @@ def test_a_worker_that_is_told_to_stop_puts_its_film_back(hall: Hall) -> None:
     assert not hall.family.alive("ffmpeg")
     assert not hall.family.alive("spritz_cli.worker")
     assert hall.queue.live_workers() == set()
+
+
+def test_a_worker_that_may_finish_makes_its_film_and_takes_no_other(hall: Hall) -> None:
+    first, _ = hall.enqueue("short")
+    second, _ = hall.enqueue("long")
+    hall.workers.start(1)
+    wait_until(lambda: hall.family.alive("ffmpeg"))
+    hall.workers.finish()
+    # Whoever stops a group of processes tells them all, and so does their parent.
+    hall.workers.finish()
+
+    assert hall.workers.wait() == 0
+    done, left = hall.state(first), hall.state(second)
+    assert done is not None
+    assert done.result["status"] == "success"
+    assert left is not None
+    assert left.waiting
+
+
+def test_a_job_that_a_worker_was_just_taking_goes_back_to_its_place(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id, _ = hall.enqueue("short")
+    hall.enqueue("long")
+    hall.connection.lmove("rq:queue:video_generation", "rq:queue:video_generation:intermediate")
+    monkeypatch.setenv("REDIS_URL", hall.production.redis.url)
+    leaving = worker._worker(load_settings())
+    leaving._put_back_untaken(leaving.queues[0])
+
+    assert hall.queue.waiting()[0] == job_id
+    assert hall.connection.llen("rq:queue:video_generation:intermediate") == 0
+    leaving.connection.close()
+
+
+def test_a_worker_that_the_server_forgot_makes_itself_known_again(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", hall.production.redis.url)
+    forgotten = worker._worker(load_settings())
+    forgotten.register_birth()
+    for key in hall.connection.scan_iter("rq:*"):
+        hall.connection.delete(key)
+    forgotten.heartbeat()
+
+    assert hall.queue.live_workers() == {forgotten.name}
+    forgotten.register_death()
+    forgotten.connection.close()
+
+
+def test_a_film_whose_process_is_killed_is_begun_again(hall: Hall) -> None:
+    write_project(hall.production.settings.catalog.parent, {"short": 8})
+    job_id, _ = hall.enqueue("short")
+    hall.workers.start(1)
+    os.kill(hall.film_process(), signal.SIGKILL)
+
+    # At once, before the next attempt: nothing is left of the first.
+    wait_until(lambda: not hall.family.alive("ffmpeg"))
+    wait_until(lambda: hall.lease("short") is None, 1)
+    wait_until(lambda: list((hall.production.store.root / ".staging").glob("*/")) == [], 1)
+    assert wait_until(lambda: hall.ended(job_id), 30).result["status"] == "success"
+
+
+@pytest.mark.slow
+def test_a_film_whose_process_is_always_killed_fails(hall: Hall) -> None:
+    job_id, _ = hall.enqueue("long")
+    hall.workers.start(1)
+    for _ in range(3):
+        os.kill(hall.film_process(), signal.SIGKILL)
+        wait_until(lambda: not hall.family.alive("ffmpeg"))
+
+    state = wait_until(lambda: hall.ended(job_id))
+    assert state.status == "failed"
+    assert "Work-horse terminated" in state.trace
+
+
+def test_a_disk_that_is_unusable_for_a_moment_costs_no_film(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", hall.production.redis.url)
+    monkeypatch.setattr("spritz_cli.worker.PAUSES", (0.6,))
+    obstacle = hall.production.settings.videos_dir
+    obstacle.write_text("in the way")
+    mended = threading.Timer(0.4, obstacle.unlink)
+    mended.start()
+    made = worker.generate_video_job("newcomer", "short", "by-hand")
+    mended.join()
+
+    assert made["status"] == "success"
+
+
+def test_a_disk_that_stays_unusable_is_told_as_the_reason(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", hall.production.redis.url)
+    monkeypatch.setattr("spritz_cli.worker.PAUSES", (0.01, 0.01))
+    hall.production.settings.videos_dir.write_text("in the way")
+    failed = worker.generate_video_job("newcomer", "short", "by-hand")
+
+    assert (failed["status"], failed["error_kind"]) == ("failed", "StorageError")
+
+
+@pytest.mark.parametrize("name", ["templates.yaml", "svg_templates/card.svg.j2"])
+def test_a_worker_with_other_files_refuses_the_job_and_says_which(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("REDIS_URL", hall.production.redis.url)
+    theirs = ingredients(hall.template("short"), hall.production.tiers)
+    ours = theirs | {name: "0123456789ab"}
+    answer = worker.generate_video_job("newcomer", "short", "by-hand", ingredients=ours)
+
+    assert (answer["status"], answer["fallback_used"]) == ("failed", "text")
+    assert f"has another {name}: {theirs[name]}, the job was queued with 0123" in answer["error"]
+    assert "same templates.yaml, svg_templates and version" in answer["hint"]
+    assert hall.production.manifest.peek("newcomer", "short") is None
+
+
+def test_a_run_tells_that_the_workers_have_another_catalog_and_changes_nothing(
+    hall: Hall, tmp_path: Path
+) -> None:
+    elsewhere = hall.work_elsewhere(tmp_path / "elsewhere")
+    wait_until(hall.queue.live_workers)
+    template = hall.template("short")
+    plan = pipeline.plan(
+        [template],
+        store=hall.production.store,
+        manifest=hall.production.manifest,
+        tiers=hall.production.tiers,
+    )
+    (outcome,) = jobs.warm(hall.production, plan.items)
+    elsewhere.stop()
+
+    assert outcome.status == "failed"
+    assert "has another templates.yaml: " in str(outcome.error)
+    assert "Deploy the same templates.yaml" in str(outcome.error)
+    assert hall.production.manifest.peek("newcomer", "short") is None
+    assert list(hall.production.store.videos()) == []
+
+
+def test_a_worker_that_was_asleep_cannot_replace_what_its_successor_published(
+    hall: Hall,
+) -> None:
+    write_project(hall.production.settings.catalog.parent, {"short": 8})
+    job_id, _ = hall.enqueue("short")
+    hall.workers.start(1)
+    sleeper = hall.film_process()
+    asleep = wait_until(lambda: hall.lease("short"))
+    os.killpg(sleeper, signal.SIGSTOP)
+    # As if half a minute had passed: the lease of who does not renew it expires.
+    hall.connection.delete(hall.production.leases.redis_key(hall.template("short").key))
+    successor = runs.generate(hall.production, hall.template("short"))
+    published = hall.production.manifest.peek("newcomer", "short")
+    os.killpg(sleeper, signal.SIGCONT)
+    state = wait_until(lambda: hall.ended(job_id))
+
+    assert (successor.status, asleep.dead) == ("made", False)
+    assert (state.result["status"], state.result["fallback_used"]) == ("success", "cache")
+    assert hall.production.manifest.peek("newcomer", "short") == published
+    assert hall.lease("short") is None
+    assert hall.production.store.abandoned() == []
 
 
 def test_stopping_again_and_again_never_fails_a_film(hall: Hall) -> None:
@@ -275,18 +456,16 @@ def test_a_started_job_whose_worker_is_gone_is_queued_again(
     assert hall.enqueue("long") == (job_id, True)
 
 
-def test_a_job_that_ran_too_long_leaves_no_lease_and_no_process(hall: Hall) -> None:
-    template = hall.template("long")
-    job = hall.raw().enqueue(
-        FUNCTION,
-        kwargs={"persona": "newcomer", "topic": "long", "job_id": "x"},
-        job_timeout=2,
-    )
+def test_a_job_that_ran_too_long_leaves_nothing_and_is_not_begun_again(hall: Hall) -> None:
+    queue = JobQueue(hall.production.redis.url, "video_generation", job_timeout=2)
+    job_id, _ = queue.enqueue(hall.template("long"), "f" * 64)
+    queue.close()
     hall.workers.start(1)
-    state = wait_until(lambda: hall.ended(job.id))
+    state = wait_until(lambda: hall.ended(job_id))
 
+    assert state.status == "failed"
     assert "JobTimeoutException" in state.trace
-    assert hall.production.leases.holder(template.key) is None
+    assert hall.lease("long") is None
     assert not hall.family.alive("ffmpeg")
     assert hall.production.store.abandoned() == []
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from spritz_cli.errors import RenderError
+from spritz_cli.scene import recorder
 from spritz_cli.scene.canvas import KEPT_RECORDINGS, Canvas
 from spritz_cli.scene.document import parse
 from spritz_cli.scene.drawing import times
@@ -77,6 +78,30 @@ def test_a_counter_in_the_middle_does_not_wobble() -> None:
 def test_what_would_be_drawn_as_nothing_is_refused(element: str) -> None:
     with pytest.raises(RenderError, match=element[1:5]):
         drawn(document(element))
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        '<rect x="4" y="5" width="60" height="30" rx="7" fill="#4DBB86"/>',
+        '<rect x="4.5" y="5" width="0" height="30" stroke="#4DBB86" stroke-width="4"/>',
+        '<circle cx="50" cy="40" r="30" fill="none" stroke="red" stroke-dasharray="9 4,2"/>',
+        '<path d="M9 9h40l-20 30z m5 5h9v9z" fill-rule="evenodd" stroke="#000" stroke-width="3"/>',
+        '<polyline points="5,5 60,9 20,50" fill="none" stroke="rgb(9,8,7)" stroke-width="8" '
+        'stroke-linecap="round" stroke-linejoin="bevel" stroke-opacity="0.4"/>',
+        '<line x1="9" y1="9" x2="70" y2="30" stroke="#123456" stroke-linecap="square"/>',
+        '<text x="50" y="60" font-size="40" font-weight="800" text-anchor="middle" '
+        'fill="url(#g)" stroke="#8A5200" stroke-width="0.5">$4,200</text>',
+        '<ellipse cx="40" cy="40" rx="30" ry="10" fill-opacity="0.3" fill="url(#g)"/>',
+        '<polygon points="10,10 60,10 30,60" stroke="#FFF" stroke-miterlimit="1.5"/>',
+    ],
+)
+def test_a_usual_element_is_drawn_just_as_cairosvg_does(element, monkeypatch) -> None:
+    stops = '<stop offset="0" stop-color="#F00"/><stop offset="1" stop-color="#00F"/>'
+    svg = document(f'<defs><linearGradient id="g">{stops}</linearGradient></defs>{element}')
+    usual = drawn(svg).pixels
+    monkeypatch.setattr(recorder, "_USUAL", frozenset())
+    assert drawn(svg).pixels == usual
 
 
 def test_memory_stays_flat_however_much_is_drawn() -> None:

@@ -6,14 +6,16 @@ import io
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import typer
 
 from spritz_cli.cli import console, main, report
-from spritz_cli.cli.app import globals_first
+from spritz_cli.cli.app import COMMANDS, app, globals_first
 from spritz_cli.cli.console import Cell, Column
 from spritz_cli.cli.options import selection
 from spritz_cli.cli.progress import LiveWatch, PlainWatch, Tally, result_line, shortened
@@ -24,20 +26,6 @@ from spritz_cli.models import Outcome, Video
 from spritz_cli.planning import PlanItem
 from spritz_cli.runs import Event
 from spritz_cli.testing import sample_template
-
-COMMANDS = (
-    "warm",
-    "plan",
-    "status",
-    "budget",
-    "cleanup",
-    "lint",
-    "preview",
-    "doctor",
-    "worker",
-    "gallery",
-    "bench",
-)
 
 
 def sample_video(**changes: Any) -> Video:
@@ -149,6 +137,29 @@ def test_every_command_explains_itself_its_exit_codes_and_json(
     assert "Example: " in text
     assert "Exit codes: 0" in text
     assert "--json" in text
+
+
+def test_help_lists_every_command_in_order_with_its_first_sentence(
+    capsys: pytest.CaptureFixture,
+) -> None:
+    assert main(["--help"]) == 0
+    listed = capsys.readouterr().out.partition("Commands:\n")[2].partition("\n\n")[0]
+    lines = [line.split(maxsplit=1) for line in listed.splitlines()]
+    assert tuple(name for name, _ in lines) == COMMANDS
+    for name, sentence in lines:
+        module = import_module(f"spritz_cli.cli.{name}")
+        assert getattr(module, name).__doc__.startswith(sentence.removesuffix("..."))
+
+
+def test_a_shell_is_offered_the_commands_that_fit() -> None:
+    group = typer.main.get_command(app)
+    offered = group.shell_complete(group.make_context("vidgen", ["status"]), "p")
+    assert [item.value for item in offered] == ["plan", "preview"]
+
+
+def test_a_misspelt_command_is_told_what_is_near(capsys: pytest.CaptureFixture) -> None:
+    assert main(["stats"]) == 2
+    assert "Did you mean 'status'?" in capsys.readouterr().err
 
 
 def test_no_command_at_all_is_a_usage_error(capsys: pytest.CaptureFixture) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from spritz_cli.errors import RenderError, UsageError
 from spritz_cli.models import KeyFigure
-from spritz_cli.scene.drawing import SceneLibrary, times
+from spritz_cli.scene.drawing import SceneLibrary, frames, held, times
 from spritz_cli.testing import sample_template
 from tests.scenes import HEAD, drawn, shipped_scenes
 
@@ -24,6 +24,23 @@ def template(**changes):
 def test_a_film_has_a_frame_every_thirtieth_of_a_second() -> None:
     assert len(list(times(15))) == 450
     assert list(times(1))[:3] == [0.0, 0.033333, 0.066667]
+
+
+def test_the_frames_at_the_end_that_show_the_same_are_left_out(tmp_path: Path) -> None:
+    moving = '<circle r="{{ [t, 1]|min + (9 if 1.2 < t < 1.3 else 0) }}"/></svg>'
+    scene = library_with(tmp_path, HEAD + moving).open(template(duration_seconds=2))
+    assert held(scene) == 60 - 39 - 1
+    assert len(list(frames(scene, held=held(scene)))) == 40
+    still = library_with(tmp_path, HEAD + "</svg>").open(template(duration_seconds=2))
+    assert len(list(frames(still, held=held(still)))) == 1
+
+
+def test_a_film_that_moves_to_the_end_is_drawn_to_the_end(tmp_path: Path) -> None:
+    scene = library_with(tmp_path, HEAD + '<circle r="{{ t }}"/></svg>').open(
+        template(duration_seconds=1)
+    )
+    assert held(scene) == 0
+    assert len(list(frames(scene, held=0))) == 30
 
 
 def test_texts_are_escaped(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,16 +17,18 @@ from spritz_cli.lifecycle import (
     EXPIRED,
     ORPHANED,
     OVER_QUOTA,
+    UNUSED_FOOTAGE,
     CleanupPlan,
     apply_cleanup,
     cleanup,
     plan_cleanup,
 )
 from spritz_cli.models import Template, Video
+from spritz_cli.storage.footage import FootageStore, Order
 from spritz_cli.storage.leases import Leases
 from spritz_cli.storage.manifest import VideoManifest
 from spritz_cli.storage.videos import VideoStore
-from spritz_cli.testing import fake_redis, sample_film, sample_template
+from spritz_cli.testing import fake_redis, sample_film, sample_order, sample_template
 
 HOUR, DAY, GB = 3600.0, 86_400.0, 1024**3
 A = sample_template(topic="a")
@@ -44,6 +47,16 @@ class House:
         self.store = VideoStore(root)
         self.manifest = VideoManifest(self.redis)
         self.leases = Leases(self.redis)
+        self.footage = FootageStore(root)
+
+    def order(self, template: Template = A, age: float = 100 * DAY, **changes) -> Order:
+        """Put an order with its footage into the store, made `age` seconds ago."""
+        order = sample_order(template, created_at=time.time() - age, **changes)
+        scratch = self.store.root / "scratch.mp4"
+        scratch.parent.mkdir(parents=True, exist_ok=True)
+        scratch.write_bytes(b"footage")
+        told = self.footage.adopt(order, scratch)
+        return self.footage.record(replace(order, **told))
 
     def publish(self, template: Template, content: str = "film", age: float = DAY) -> Video:
         """Put a film, `age` seconds old, into the store and the manifest."""
@@ -79,11 +92,12 @@ class House:
             catalog,
             self.leases,
             quota_bytes=int(quota),
+            footage=self.footage,
             grace_seconds=grace,
         )
 
     def apply(self, plan: CleanupPlan) -> int:
-        return len(apply_cleanup(plan, self.store, self.manifest, self.leases))
+        return len(apply_cleanup(plan, self.store, self.manifest, self.leases, self.footage))
 
     def clean(self, **options) -> dict:
         return cleanup(
@@ -300,3 +314,50 @@ def test_a_processing_or_failed_entry_protects_the_last_film(house: House) -> No
     with house.leases.acquire(A.key) as lease:
         house.manifest.mark_failed(A, lease, "error", "render_error")
     assert house.plan().deletions == ()
+
+
+def test_footage_that_a_template_asks_for_is_kept_for_ever(house: House) -> None:
+    house.order(age=1000 * DAY)
+    assert house.plan().footage == ()
+
+
+def test_footage_that_nobody_asks_for_goes_after_months(house: House) -> None:
+    order = house.order(wish="of an earlier prompt")
+    house.order(B, age=80 * DAY, wish="of an earlier prompt")
+    plan = house.plan()
+
+    assert [(item.path.name, item.reason) for item in plan.deletions] == [
+        (f"{order.id}.json", UNUSED_FOOTAGE),
+        (f"{order.id}.mp4", UNUSED_FOOTAGE),
+    ]
+    assert house.apply(plan) == 2
+    assert house.footage.orders(A) == []
+    assert len(house.footage.orders(B)) == 1
+
+
+@pytest.mark.parametrize("state", ["sending", "unknown", "submitted"])
+def test_an_order_that_is_under_way_is_never_deleted(house: House, state: str) -> None:
+    house.order(wish="of an earlier prompt", state=state)
+    assert house.plan().footage == ()
+
+
+def test_without_a_catalog_all_footage_is_wanted(house: House) -> None:
+    house.order(wish="of an earlier prompt")
+    assert house.plan(catalog=None).footage == ()
+
+
+def test_footage_of_a_film_in_the_making_stays(house: House) -> None:
+    house.order(wish="of an earlier prompt")
+    plan = house.plan()
+    with house.leases.acquire(A.key):
+        assert house.apply(plan) == 0
+
+
+def test_a_full_store_evicts_films_but_no_footage(house: House) -> None:
+    order = house.order(age=HOUR)
+    house.publish(B)
+    plan = house.plan(quota=1, grace=0)
+
+    assert {item.reason for item in plan.deletions} == {OVER_QUOTA}
+    house.apply(plan)
+    assert house.footage.intact(order)

@@ -32,8 +32,7 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+def terminal_of(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
     monkeypatch.setenv("COLUMNS", "100")
@@ -63,8 +62,9 @@ def test_it_says_who_works_and_what_waits_for_whom(standing: Standing, words: st
 
 
 def test_the_live_view_shows_workers_those_that_wait_and_what_is_being_done(
-    terminal: Terminal,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    terminal = terminal_of(monkeypatch)
     template = replace(sample_template(), topic="goal_setting")
     with LiveWatch(Tally({template.name: 15.0, "other/film": 15.0})) as view:
         view.handle(Event(template, "queued"))

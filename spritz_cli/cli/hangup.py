@@ -1,0 +1,66 @@
+"""Commands that go on when their terminal is closed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
+
+
+@contextmanager
+def outliving_the_terminal() -> Iterator[None]:
+    """Go on in silence when the terminal closes (SIGHUP); what is redirected is still written."""
+    before = signal.getsignal(signal.SIGHUP)
+    # nohup, for one, has it ignored: leave it at that.
+    if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # Asked now: of a terminal that is gone nobody can tell that it was one.
+    shown = [stream.fileno() for stream in (sys.stdout, sys.stderr) if _is_terminal(stream)]
+    signal.signal(signal.SIGHUP, lambda *_: _silence(shown))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+class Forgiving:
+    """A stream to a terminal that may vanish: from then on, what is written is lost."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.gone = False
+
+    def write(self, text: str) -> int:
+        self._forgive(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._forgive(self._stream.flush)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _forgive(self, act: Callable[[], object]) -> None:
+        try:
+            if not self.gone:
+                act()
+        except OSError:
+            self.gone = True
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    with suppress(OSError, ValueError):
+        return os.isatty(stream.fileno())
+    return False
+
+
+def _silence(handles: list[int]) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for handle in handles:
+        os.dup2(nowhere, handle)
+    os.close(nowhere)

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from spritz_cli.errors import StorageError
+from spritz_cli.storage.footage import FootageStore
+from spritz_cli.testing import sample_order, sample_template
+from spritz_cli.tiers.brief import Brief, answers, frame_size
+
+TEMPLATE = sample_template()
+
+
+@pytest.fixture
+def footage(tmp_path: Path) -> FootageStore:
+    return FootageStore(tmp_path / "videos")
+
+
+def test_an_order_is_read_back_as_it_was_written(footage: FootageStore) -> None:
+    order = footage.record(sample_order(remote_id="video_1", sent_at=1.5))
+    assert footage.orders(TEMPLATE) == [order] == list(footage.all_orders())
+
+
+def test_the_last_record_of_an_order_counts(footage: FootageStore) -> None:
+    order = footage.record(sample_order(state="sending"))
+    footage.record(replace(order, state="submitted"))
+
+    assert [found.state for found in footage.orders(TEMPLATE)] == ["submitted"]
+    assert [path.name for path in (footage.folder / TEMPLATE.name).iterdir()] == [
+        f"{order.id}.json"
+    ]
+
+
+def test_orders_come_in_the_order_of_their_making(footage: FootageStore) -> None:
+    late = footage.record(sample_order(id="0" * 16, created_at=3.0))
+    second = footage.record(sample_order(id="1" * 16, created_at=2.0, part=2))
+    first = footage.record(sample_order(id="2" * 16, created_at=2.0, part=1))
+    assert footage.orders(TEMPLATE) == [first, second, late]
+
+
+def test_an_order_that_cannot_be_read_is_an_error_and_not_a_new_purchase(
+    footage: FootageStore,
+) -> None:
+    order = footage.record(sample_order())
+    path = footage.path(order).with_suffix(".json")
+    path.write_text(path.read_text()[:50])
+    with pytest.raises(StorageError, match="cannot be read") as caught:
+        footage.orders(TEMPLATE)
+    assert "what was paid" in caught.value.hint
+
+
+def test_a_link_in_the_place_of_a_folder_is_refused(footage: FootageStore, tmp_path: Path) -> None:
+    footage.folder.mkdir(parents=True)
+    (footage.folder / TEMPLATE.persona).symlink_to(tmp_path)
+    with pytest.raises(StorageError):
+        footage.record(sample_order())
+    assert footage.orders(TEMPLATE) == []
+
+
+def test_footage_of_another_length_is_not_intact(footage: FootageStore, tmp_path: Path) -> None:
+    (tmp_path / "part.mp4").write_bytes(b"footage")
+    order = sample_order()
+    order = footage.record(replace(order, **footage.adopt(order, tmp_path / "part.mp4")))
+    assert footage.intact(order)
+
+    footage.path(order).chmod(0o644)
+    footage.path(order).write_bytes(b"foot")
+    assert not footage.intact(order)
+
+
+def test_words_and_numbers_are_not_paid_for() -> None:
+    order = sample_order(TEMPLATE)
+    assert answers(order, replace(TEMPLATE, takeaway="New.", title="New", parameters={"limit": 1}))
+    assert not answers(order, replace(TEMPLATE, visual_metaphor="A boat"))
+    assert not answers(order, replace(TEMPLATE, take=2))
+
+
+def test_the_paid_fingerprint_is_of_prompt_model_size_and_seconds() -> None:
+    brief = Brief(TEMPLATE, "sora-2", "1280x720", (8, 8))
+    same = replace(brief, template=replace(TEMPLATE, takeaway="New.", duration_seconds=16))
+    others = [
+        replace(brief, model="veo"),
+        replace(brief, size="1024x1792"),
+        replace(brief, seconds=(12, 4)),
+        replace(brief, template=replace(TEMPLATE, prompt_template="A boat.")),
+    ]
+    assert same.paid == brief.paid
+    assert brief.paid not in {other.paid for other in others}
+
+
+def test_the_size_closest_to_our_shape_is_asked_for() -> None:
+    assert frame_size(()) == "1280x720"
+    assert frame_size(("720x1280", "1280x720")) == "1280x720"
+    assert frame_size(("480x832", "832x480", "512x512")) == "832x480"
