@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
-from spritz_cli.errors import MissingLibrary, RenderError, StorageError
+from spritz_cli.errors import EncoderKilled, MissingLibrary, RenderError, StorageError
 from spritz_cli.media.montage import Clip, Frame, montage
 
 #: sRGB to BT.709 with full chroma and no SIMD-dependent rounding; setparams is
@@ -271,7 +271,7 @@ def _quiet() -> list[str]:
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
     # Footage may name itself in any bytes.
-    return subprocess.run(
+    done = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -279,6 +279,9 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
         errors="replace",
         check=False,
     )
+    if done.returncode < 0:
+        raise _killed(-done.returncode)
+    return done
 
 
 @contextmanager
@@ -314,12 +317,20 @@ def _pipe(process: subprocess.Popen[bytes]) -> Any:
 
 
 def _failure(code: int, complaints: str, folder: Path) -> RenderError | StorageError:
+    if code < 0:
+        return _killed(-code)
     if code == NO_SPACE or "No space left" in complaints:
         return StorageError(
             f"the disk is full: ffmpeg could not write the film in {folder}",
             hint="Free some space (vidgen cleanup --dry-run shows what can go), then run it again.",
         )
     return RenderError(f"ffmpeg failed with exit code {code}: {_last_line(complaints)}")
+
+
+def _killed(number: int) -> EncoderKilled:
+    return EncoderKilled(
+        f"ffmpeg was killed by signal {number}, perhaps because the machine ran out of memory"
+    )
 
 
 def _last_line(text: str) -> str:

@@ -16,6 +16,7 @@ MAX_RECOVERY = 30.0
 
 _TITLES = ("FAULT", "TRIALS", "LOST", "DUPL", "STUCK", "LEFT", "VANISHED", "RERUNS")
 _TIMES = ("MEDIAN", "MAX")
+_ROW = "{:18}{:>7}{:>6}{:>6}{:>7}{:>6}{:>10}{:>8}{:>9}{:>9}"
 
 
 @dataclass
@@ -62,13 +63,13 @@ class Book:
 
 def table(book: Book) -> str:
     """One row per fault; times from the end of the fault until every film was ready."""
-    rows = [(*_TITLES, *_TIMES)]
+    rows: list[tuple[str, ...]] = [(*_TITLES, *_TIMES)]
     for name, trials in book.by_fault().items():
         told = _summary(trials)
         counts = (str(told[key]) for key in _COUNTS)
         times = (f"{told[key]:.1f} s" for key in ("recovery_median", "recovery_max"))
         rows.append((name, *counts, *times))
-    return "\n".join("{:18}{:>7}{:>6}{:>6}{:>7}{:>6}{:>10}{:>8}{:>9}{:>9}".format(*row) for row in rows)
+    return "\n".join(_ROW.format(*row) for row in rows)
 
 
 def line(result: Result) -> str:

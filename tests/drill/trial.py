@@ -156,7 +156,8 @@ def _mend(
     for _ in range(MAX_RUNS):
         runs = [run for run in house.commands if _is_run(run)][done:]
         done += len(runs)
-        failed = not all([_wait(run, result) for run in runs])
+        succeeded = [_wait(run, result) for run in runs]
+        failed = not all(succeeded)
         if not (failed or again):
             break
         result.reruns += failed and not again
