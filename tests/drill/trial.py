@@ -88,7 +88,7 @@ def run(fault: Fault, seed: int, place: Path, expected: dict[str, float], *, kee
 
 @contextmanager
 def _watched(house: House, result: Result) -> Iterator[Watch]:
-    publications = Publications(house.settings.videos_dir, FILMS)
+    publications = Publications(house.settings.videos_dir, [f"newcomer/{topic}" for topic in FILMS])
     watch = Watch(house.url, house.settings.videos_dir, FILMS, TEXT)
     try:
         yield watch

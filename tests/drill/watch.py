@@ -28,17 +28,18 @@ _HEADER = struct.Struct("iIII")
 class Publications:
     """Counts how often the record of a film was renamed into place: each is one publication.
 
-    The kernel keeps the events, so that none is missed, however short the moment.
+    A film is named PERSONA/TOPIC, and its folder is there already. The kernel
+    keeps the events, so that none is missed, however short the moment.
     """
 
-    def __init__(self, videos: Path, topics: Iterable[str]) -> None:
+    def __init__(self, videos: Path, films: Iterable[str]) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
         self._handle = libc.inotify_init1(_IN_NONBLOCK)
-        self._topics: dict[int, str] = {}
-        for topic in topics:
-            folder = os.fsencode(videos / "newcomer" / topic)
-            self._topics[libc.inotify_add_watch(self._handle, folder, _IN_MOVED_TO)] = topic
-        assert -1 not in self._topics, os.strerror(ctypes.get_errno())
+        self._films: dict[int, str] = {}
+        for film in films:
+            folder = os.fsencode(videos / film)
+            self._films[libc.inotify_add_watch(self._handle, folder, _IN_MOVED_TO)] = film
+        assert -1 not in self._films, os.strerror(ctypes.get_errno())
 
     def close(self) -> Counter[str]:
         """Return how often each film was published since the beginning."""
@@ -47,7 +48,7 @@ class Publications:
             while events:
                 watch, _, _, length = _HEADER.unpack_from(events)
                 name = events[_HEADER.size : _HEADER.size + length].rstrip(b"\0")
-                found[self._topics[watch]] += name.endswith(b".json")
+                found[self._films[watch]] += name.endswith(b".json")
                 events = events[_HEADER.size + length :]
         os.close(self._handle)
         return found
