@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -19,6 +20,9 @@ from tests.drill.results import Book
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     names = options.fault or [name for name in faults.FAULTS if _possible(name)]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # In the background, a shell has Ctrl-C ignored.
+        signal.signal(number, signal.default_int_handler)
     place = Path(options.folder or tempfile.mkdtemp(prefix="drill-"))
     book = Book.load(options.results)
     try:

@@ -115,6 +115,11 @@ class House:
             return self.server.url
         return f"unix://{self.folder}/.vidgen/redis/redis.sock"
 
+    def last_words(self, command: subprocess.Popen[bytes]) -> str:
+        """Return the last lines that a command wrote."""
+        log = next(iter(self.folder.glob(f"log-{self.commands.index(command)}-*")))
+        return " / ".join(log.read_text(errors="replace").splitlines()[-3:])
+
     def prepare(self, base: Path) -> None:
         """Begin where `base` ended: one film is live; edit the catalog so that it is stale."""
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -155,6 +160,8 @@ class House:
 
     def members(self, kind: str) -> list[int]:
         """Return the pids of the living processes of one kind (KINDS)."""
+        if kind == "server":
+            return sorted(self._embedded())
         alive = self.family.alive(KINDS[kind])
         if kind == "child":
             return sorted(pid for pid in alive if "resource_tracker" not in alive[pid])
@@ -164,6 +171,10 @@ class House:
             return sorted(horses if kind == "horse" else set(alive) - horses)
         return sorted(alive)
 
+    def alive(self) -> dict[int, str]:
+        """Return pid and command of everything that was started here and lives."""
+        return self.family.alive() | self._embedded()
+
     def wait_for_workers(self, seconds: float = 30.0) -> None:
         with Redis.from_url(self.url, decode_responses=True) as client:
             deadline = time.monotonic() + seconds
@@ -172,13 +183,23 @@ class House:
 
     def clear(self, keep: bool) -> None:
         """End what still lives, by its pid; remove the folder unless it is to be looked at."""
-        kill(self.family.alive())
+        kill(self.alive())
         for command in self.commands:
             command.wait()
         if self.server:
             self.server.kill()
         if not keep:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _embedded(self) -> dict[int, str]:
+        # A server writes its title over its environment, and with it our mark.
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                place = str((folder / "cwd").readlink())
+                if place.startswith(f"{self.folder}/.vidgen/redis"):
+                    found[int(folder.name)] = "the embedded server"
+        return found
 
     def _environment(self) -> dict[str, str]:
         name, _, value = self.family.mark.partition("=")
@@ -194,7 +215,6 @@ KINDS = {
     "horse": "spritz_cli.worker",
     "child": "spawn_main",
     "ffmpeg": "ffmpeg",
-    "server": "valkey-server",
 }
 
 

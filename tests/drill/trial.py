@@ -156,7 +156,7 @@ def _mend(
     for _ in range(MAX_RUNS):
         runs = [run for run in house.commands if _is_run(run)][done:]
         done += len(runs)
-        succeeded = [_wait(run, result) for run in runs]
+        succeeded = [_wait(house, run, result) for run in runs]
         failed = not all(succeeded)
         if not (failed or again):
             break
@@ -174,7 +174,7 @@ def _is_run(run: subprocess.Popen[bytes]) -> bool:
     return "warm" in run.args  # type: ignore[operator]
 
 
-def _wait(run: subprocess.Popen[bytes], result: Result) -> bool:
+def _wait(house: House, run: subprocess.Popen[bytes], result: Result) -> bool:
     """Wait for a run; whether it succeeded."""
     try:
         code = run.wait(PATIENCE)
@@ -183,7 +183,7 @@ def _wait(run: subprocess.Popen[bytes], result: Result) -> bool:
         run.kill()
         return False
     if code not in (0, -9):
-        result.failures.append(f"exit code {code}")
+        result.failures.append(f"exit code {code}: {house.last_words(run)}")
     return code == 0
 
 
@@ -199,7 +199,7 @@ def _dismiss(house: House, result: Result) -> None:
             result.leftovers.append("vidgen worker did not leave")
             service.kill()
     deadline = time.monotonic() + 5.0
-    while (alive := house.family.alive()) and time.monotonic() < deadline:
+    while (alive := house.alive()) and time.monotonic() < deadline:
         time.sleep(0.05)
     result.leftovers += sorted(alive.values())
 
