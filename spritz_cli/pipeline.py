@@ -223,7 +223,7 @@ class _Maker:
         raise _NothingMade(next((told for told in missed if told.error), missed[0]))
 
     def _made_by(self, tier: SourcedTier, scratch: Path, lease: Lease) -> Film:
-        """Return the tier's film, checked; it is begun again if the encoder was killed."""
+        """Return the tier's film, checked; begun again if the encoder was killed or starved."""
         pauses = iter(KILLED_PAUSES)
         while True:
             try:

@@ -67,6 +67,13 @@ _COMPLAINT = re.compile(
 #: second thread would only cost.
 _UNSEEN = ("-threads", "1", "-skip_loop_filter", "all")
 
+#: What ffmpeg says if it is given no memory or no thread. The settings of the encoder are
+#: ours and fine, so that it cannot be opened has no other reason.
+_WANT = re.compile(
+    "Cannot allocate memory|malloc|Resource temporarily unavailable|opening encoder"
+    "|failed to map segment"
+)
+
 PIPE_BYTES = 1 << 20
 
 #: What ffmpeg exits with when the disk is full.
@@ -279,8 +286,8 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
         errors="replace",
         check=False,
     )
-    if done.returncode < 0:
-        raise _killed(-done.returncode)
+    if _is_starved(done.returncode, done.stderr):
+        raise _starved(done.returncode, done.stderr)
     return done
 
 
@@ -317,20 +324,26 @@ def _pipe(process: subprocess.Popen[bytes]) -> Any:
 
 
 def _failure(code: int, complaints: str, folder: Path) -> RenderError | StorageError:
-    if code < 0:
-        return _killed(-code)
     if code == NO_SPACE or "No space left" in complaints:
         return StorageError(
             f"the disk is full: ffmpeg could not write the film in {folder}",
             hint="Free some space (vidgen cleanup --dry-run shows what can go), then run it again.",
         )
+    if _is_starved(code, complaints):
+        return _starved(code, complaints)
     return RenderError(f"ffmpeg failed with exit code {code}: {_last_line(complaints)}")
 
 
-def _killed(number: int) -> EncoderKilled:
-    return EncoderKilled(
-        f"ffmpeg was killed by signal {number}, perhaps because the machine ran out of memory"
-    )
+def _is_starved(code: int, complaints: str) -> bool:
+    return code < 0 or (code > 0 and _WANT.search(complaints) is not None)
+
+
+def _starved(code: int, complaints: str) -> EncoderKilled:
+    if code < 0:
+        told = f"ffmpeg was killed by signal {-code}, perhaps because the machine ran out of memory"
+    else:
+        told = f"ffmpeg lacks memory or threads (exit code {code}): {_last_line(complaints)}"
+    return EncoderKilled(told)
 
 
 def _last_line(text: str) -> str:

@@ -23,6 +23,9 @@ Mode = Literal["jobs", "sync"]
 #: How long the server is away in `redis-gone`, in seconds.
 GONE_SECONDS = 20.0
 
+#: How long memory is short in `out-of-memory`, in seconds.
+STARVING_SECONDS = 2.0
+
 DAY = 86_400
 
 
@@ -179,14 +182,18 @@ def _jump(house: House, chance: random.Random) -> Struck | None:
 
 
 def _starve(house: House, chance: random.Random) -> Struck | None:
-    """Grant the process that draws, and what it starts, no more memory than it has."""
+    """For a moment, grant the process that draws, and what it starts, no more memory."""
     pid = pick(chance, [*house.members("horse"), *house.members("child")])
     if pid is None:
         return None
     with suppress(OSError, ValueError):
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + chance.randrange(0, 8 << 20)
-        resource.prlimit(pid, resource.RLIMIT_AS, (limit, limit))
+        _, most = resource.prlimit(pid, resource.RLIMIT_AS)
+        resource.prlimit(pid, resource.RLIMIT_AS, (limit, most))
+        time.sleep(STARVING_SECONDS)
+        with suppress(OSError):
+            resource.prlimit(pid, resource.RLIMIT_AS, (most, most))
         return Struck(f"no more memory for {pid} at {limit >> 20} MB", time.monotonic())
     return None
 

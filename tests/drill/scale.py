@@ -205,7 +205,7 @@ def _look(folder: Path, count: int) -> Iterator[dict[str, Any]]:
         publish = [sys.executable, "-m", "tests.drill.scale", "--publish", str(folder)]
         environment = {"PATH": os.environ["PATH"], "REDIS_URL": server.url}
         environment["PYTHONPATH"] = f"{source}:{ROOT}"
-        subprocess.run([*publish, server.url], env=environment, check=True)
+        subprocess.run([*publish, server.url], cwd=folder, env=environment, check=True)
         for command in ("plan", "status"):
             for again in (False, True):
                 yield _timed(command, folder, catalog, environment, count, again=again)

@@ -81,7 +81,7 @@ def run(fault: Fault, seed: int, place: Path, expected: dict[str, float], *, kee
         if result.struck:
             _examine(house, result)
     finally:
-        house.clear(keep and result.struck and not result.clean)
+        house.clear(keep and result.struck and not (result.clean and not result.failures))
     result.seconds = round(time.monotonic() - began, 1)
     return result
 

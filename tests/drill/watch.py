@@ -29,7 +29,8 @@ class Publications:
     """Counts how often the record of a film was renamed into place: each is one publication.
 
     A film is named PERSONA/TOPIC, and its folder is there already. The kernel
-    keeps the events, so that none is missed, however short the moment.
+    keeps the events, so that none is missed, however short the moment. (It merges
+    equal ones in a row, but a film's other files are renamed before its record.)
     """
 
     def __init__(self, videos: Path, films: Iterable[str]) -> None:
@@ -74,7 +75,7 @@ class Watch:
         self._client = Redis.from_url(
             url, decode_responses=True, socket_timeout=0.3, retry=Retry(NoBackoff(), 0)
         )
-        self._seen: set[str] = set()
+        self.seen: set[str] = set()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self.excused = False
@@ -109,11 +110,11 @@ class Watch:
 
     def _note(self, entries: Mapping[str, dict[str, Any]]) -> None:
         ready = {topic for topic, entry in entries.items() if self._is_served(topic, entry)}
-        for topic in self._seen - ready:
+        for topic in self.seen - ready:
             if not self.excused:
                 told = entries[topic].get("status", "no entry")
                 self.vanished.append(f"{topic}: {told}")
-        self._seen = ready
+        self.seen = ready
         new = all(entries[topic].get("text_body") == self._text for topic in self._topics)
         if not (new and len(ready) == len(self._topics)):
             self.complete_at = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -166,6 +167,20 @@ def test_an_encoder_that_somebody_kills_is_told_from_one_that_fails(tmp_path: Pa
 
     with pytest.raises(EncoderKilled, match="killed by signal 9"):
         ffmpeg.encode(frames(), tmp_path / "x.mp4", width=64, height=64, fps=30)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits another process")
+@pytest.mark.parametrize("megabytes", [60, 260])
+def test_an_encoder_without_memory_is_told_from_one_that_fails(
+    tmp_path: Path, megabytes: int
+) -> None:
+    def frames() -> Iterator[bytes]:
+        (pid,) = children_of(os.getpid(), "ffmpeg")
+        resource.prlimit(pid, resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
+        yield from [bytes(4 * 1280 * 720)] * 30
+
+    with pytest.raises(EncoderKilled):
+        ffmpeg.encode(frames(), tmp_path / "x.mp4", width=1280, height=720, fps=30)
 
 
 def test_the_fingerprint_follows_what_is_drawn(catalog) -> None:
