@@ -6,10 +6,11 @@
 PY := .venv/bin/python
 ARGS ?=
 
-.PHONY: help install warm plan status doctor test golden test-all test-kills lint format check lock drill drill-scale bench-peers wheel clean
+.PHONY: help install warm plan status doctor test golden test-all test-s3 test-kills test-gateways \
+	lint format check lock drill drill-scale bench-peers wheel clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 	@echo '  ARGS="..." is handed on, e.g. make warm ARGS="--sync --workers 2"'
 
 install: ## Make .venv from requirements.lock, and see to libcairo
@@ -36,8 +37,17 @@ golden: install ## Write the golden frames anew, after looking at the films
 test-all: install ## Run the slow tests too
 	@$(PY) -m pytest -n auto -m "not long" $(ARGS)
 
+test-s3: install ## Test buckets on two servers that speak S3 (installs rclone into .venv, once)
+	@sh scripts/rclone
+	@$(PY) -m pytest -n auto -m "slow or not slow" $(ARGS) \
+		tests/contracts/test_stores.py tests/integration/test_s3.py tests/unit/test_objects.py
+
 test-kills: install ## Kill 200 purchases of footage at random instants (20 minutes)
 	@$(PY) -m pytest -s -o faulthandler_timeout=0 -m long tests/integration/test_purchase_kills.py $(ARGS)
+
+test-gateways: install ## Buy footage through servers of others (installs 830 MB of them, once)
+	@sh tests/gateways/setup
+	@$(PY) -m tests.gateways.run $(ARGS)
 
 lint: install ## Check style, types, import direction, and every film of the catalog
 	@$(PY) -m ruff check .

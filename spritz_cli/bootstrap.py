@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property, partial
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from spritz_cli.locations import ObjectPath
 from spritz_cli.settings import Settings, secret, shipped
 from spritz_cli.storage.embedded import OpenRedis, open_redis
+from spritz_cli.storage.files import DiskFiles, Files
 from spritz_cli.storage.videos import VideoStore
 
 if TYPE_CHECKING:
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from spritz_cli.storage.footage import FootageStore
     from spritz_cli.storage.leases import Leases
     from spritz_cli.storage.manifest import VideoManifest
+    from spritz_cli.storage.objects import BucketFiles
+    from spritz_cli.storage.upgrades import Upgrades
     from spritz_cli.tiers.provider import Provider
     from spritz_cli.videos_api.client import VideosAPI
     from spritz_cli.videos_api.profiles import Profile
@@ -27,9 +32,10 @@ if TYPE_CHECKING:
 class Production:
     """Everything that making and publishing films needs, built when first asked for."""
 
-    def __init__(self, settings: Settings, redis: OpenRedis) -> None:
+    def __init__(self, settings: Settings, redis: OpenRedis, *, hurried: bool = False) -> None:
         self.settings = settings
         self.redis = redis
+        self._hurried = hurried
 
     @cached_property
     def manifest(self) -> VideoManifest:
@@ -46,7 +52,15 @@ class Production:
 
     @cached_property
     def store(self) -> VideoStore:
-        return VideoStore(self.settings.videos_dir, self.settings.url_prefix)
+        return VideoStore(self.files, self.settings.url_prefix)
+
+    @cached_property
+    def files(self) -> Files:
+        """What keeps films and footage: a folder, or a bucket of an object store."""
+        place = self.settings.videos_dir
+        if isinstance(place, Path):
+            return DiskFiles(place)
+        return open_bucket(self.settings, place, hurried=self._hurried)
 
     @cached_property
     def budget(self) -> DailyBudget:
@@ -66,17 +80,21 @@ class Production:
     def footage(self) -> FootageStore:
         from spritz_cli.storage.footage import FootageStore
 
-        return FootageStore(self.settings.videos_dir)
+        return FootageStore(self.files)
+
+    @cached_property
+    def upgrades(self) -> Upgrades:
+        from spritz_cli.storage.upgrades import Upgrades
+
+        return Upgrades(self.redis.client, self.settings.key_prefix)
 
     @cached_property
     def tiers(self) -> tuple[SourcedTier, ...]:
         """The tiers of the fallback chain that make films, the best first."""
-        from spritz_cli.storage.upgrades import Upgrades
         from spritz_cli.tiers.sora import SoraTier
         from spritz_cli.tiers.static import StaticTier
 
-        upgrades = Upgrades(self.redis.client, self.settings.key_prefix)
-        sora = SoraTier(self._overlays, self.footage, upgrades, self.provider)
+        sora = SoraTier(self._overlays, self.footage, self.upgrades, self.provider)
         return sora, StaticTier(self.library)
 
     @property
@@ -159,9 +177,18 @@ def _connect(profile: Profile) -> VideosAPI:
     return VideosAPI(profile, secret(profile.api_key_env))
 
 
+def open_bucket(settings: Settings, place: ObjectPath, *, hurried: bool = False) -> BucketFiles:
+    """Return the bucket, not asked for anything yet."""
+    from spritz_cli.storage.objects import BucketFiles
+
+    # botocore itself reads only the second of the two.
+    region = secret(["AWS_REGION", "AWS_DEFAULT_REGION"])
+    return BucketFiles(place, settings.state_dir / "staging", region, hurried=hurried)
+
+
 def open_production(
     settings: Settings, *, patient: bool = False, hurried: bool = False, proven: bool = False
 ) -> Production:
     """Connect to Redis (for the flags see open_redis) and return the rest unbuilt."""
     redis = open_redis(settings, patient=patient, hurried=hurried, proven=proven)
-    return Production(settings, redis)
+    return Production(settings, redis, hurried=hurried)

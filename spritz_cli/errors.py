@@ -12,7 +12,7 @@ VidgenError                      1  something asked for could not be had
 │   └── UnknownTemplate          2  no such persona or topic (also a ValueError)
 └── InfrastructureError          3  the machine, not the catalog, is the reason
     ├── RedisUnavailable         3  no server, or it went away
-    ├── StorageError             3  the videos directory cannot be written or read
+    ├── StorageError             3  the videos directory or bucket cannot be written or read
     └── MissingLibrary           3  libcairo, ffmpeg or a font is not there
 """
 
@@ -122,7 +122,7 @@ class RedisUnavailable(InfrastructureError):
 
 
 class StorageError(InfrastructureError):
-    """The videos directory cannot be written or read."""
+    """The videos directory or bucket cannot be written or read."""
 
 
 class MissingLibrary(InfrastructureError):

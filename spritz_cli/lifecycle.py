@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spritz_cli.locations import Location
 from spritz_cli.models import Video, manifest_key
 from spritz_cli.storage.footage import FootageStore, Order, OrderState
 from spritz_cli.storage.leases import Leases
@@ -59,7 +60,7 @@ _log = logging.getLogger(__name__)
 class Deletion:
     """One file, or one abandoned scratch folder, and why it may go."""
 
-    path: Path
+    path: Location
     bytes: int
     reason: str
 
@@ -200,7 +201,7 @@ class _Survey:
     entries: dict[str, Video]
     known: set[str] | None
     leased: set[str]
-    latest: set[Path]
+    latest: set[Location]
     untouched_since: float
     expired_since: float
 
@@ -267,16 +268,16 @@ def _remove(
     film = removal.film
     # Under the lease nobody publishes this template, so what is seen now stays so.
     with leases.acquire(_key(film)) or nullcontext() as lease:
-        if lease is None or _is_wanted_again(removal, manifest):
+        if lease is None or _is_wanted_again(removal, store, manifest):
             return []
         done = [deletion for deletion in removal.deletions if store.remove(deletion.path)]
         store.remove_empty_folder(film.persona, film.topic)
     return done
 
 
-def _is_wanted_again(removal: Removal, manifest: VideoManifest) -> bool:
+def _is_wanted_again(removal: Removal, store: VideoStore, manifest: VideoManifest) -> bool:
     film = removal.film
-    if any(_changed_at(path) > film.modified_at for path in film.paths):
+    if store.modified_at(film) > film.modified_at:
         return True
     entry = manifest.peek(film.persona, film.topic)
     if entry is None or not _serves(entry, film):
@@ -300,10 +301,8 @@ def _unused_footage(
 
 
 def _footage_files(footage: FootageStore, order: Order) -> Iterator[Deletion]:
-    path = footage.path(order)
-    for file in (path.with_suffix(".json"), path):
-        if file.exists():
-            yield Deletion(file, file.stat().st_size, UNUSED_FOOTAGE)
+    for location, size in footage.files(order):
+        yield Deletion(location, size, UNUSED_FOOTAGE)
 
 
 def _remove_footage(unused: UnusedFootage, footage: FootageStore, leases: Leases) -> list[Deletion]:
@@ -319,7 +318,7 @@ def _leased(leases: Leases, stored: Sequence[StoredVideo]) -> set[str]:
     return {key for key, holder in holders if holder and not holder.dead}
 
 
-def _latest(stored: Sequence[StoredVideo]) -> set[Path]:
+def _latest(stored: Sequence[StoredVideo]) -> set[Location]:
     newest: dict[str, StoredVideo] = {}
     for film in sorted(stored, key=lambda film: film.modified_at):
         if film.published:
@@ -340,13 +339,6 @@ def _timestamp(text: str | None) -> float | None:
         return datetime.fromisoformat(text).timestamp() if text else None
     except ValueError:
         return None
-
-
-def _changed_at(path: Path) -> float:
-    try:
-        return path.lstat().st_mtime
-    except FileNotFoundError:
-        return 0.0
 
 
 def _tree_bytes(folder: Path) -> int:

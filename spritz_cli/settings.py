@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from spritz_cli.errors import UsageError
+from spritz_cli.locations import Location, parse_location
 
 PACKAGE = Path(__file__).parent
 
@@ -46,7 +47,7 @@ class Settings:
 
     catalog: Path
     scenes: Path
-    videos_dir: Path
+    videos_dir: Location
     state_dir: Path
     redis_url: str | None = None
     url_prefix: str = "/videos"
@@ -102,7 +103,7 @@ def load_settings(
     return Settings(
         catalog=catalog,
         scenes=_scenes_for(catalog),
-        videos_dir=_path(cwd, values.pop("videos_dir", None)) or cwd / "videos",
+        videos_dir=parse_location(values.pop("videos_dir", "videos"), cwd),
         state_dir=_path(cwd, values.pop("state_dir", None)) or cwd / ".vidgen",
         **{name: _parse(name, value) for name, value in values.items()},
     )

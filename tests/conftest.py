@@ -19,6 +19,7 @@ from spritz_cli.models import dollars
 from spritz_cli.settings import shipped
 from spritz_cli.storage.binary import server_binary
 from spritz_cli.testing import fake_redis
+from tests import s3
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -50,7 +51,7 @@ def listen_to_ctrl_c() -> None:
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing that the caller of the tests has set may reach vidgen."""
     for name in os.environ:
-        if name.startswith("VIDGEN_") or name in ("REDIS_URL", "OPENAI_API_KEY"):
+        if name.startswith(("VIDGEN_", "AWS_")) or name in ("REDIS_URL", "OPENAI_API_KEY"):
             monkeypatch.delenv(name)
 
 
@@ -90,6 +91,25 @@ def any_redis(request: pytest.FixtureRequest) -> Redis:
 def catalog() -> Catalog:
     """The twenty templates that ship with vidgen."""
     return load_catalog(shipped("templates.yaml"))
+
+
+@pytest.fixture(scope="session")
+def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3.Server]:
+    """An S3 server that keeps what it is given on a disk."""
+    yield from _object_store("rclone", tmp_path_factory.mktemp("rclone"))
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3.Server]:
+    """An S3 server that minds conditions, and forgets all when it ends."""
+    yield from _object_store("moto", tmp_path_factory.mktemp("moto"))
+
+
+def _object_store(kind: str, folder: Path) -> Iterator[s3.Server]:
+    if not s3.installed(kind):
+        pytest.skip(f"{kind} is not installed; `make test-s3` sees to it")
+    with s3.serving(kind, folder) as server:
+        yield server
 
 
 @contextmanager

@@ -49,7 +49,7 @@ class Family:
         return found
 
 
-def wait_until(look: Callable[[], T], seconds: float = 20.0) -> T:
+def wait_until(look: Callable[[], T], seconds: float = 60.0) -> T:
     """Return what `look` returns as soon as it is something; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (found := look()):

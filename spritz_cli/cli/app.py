@@ -76,7 +76,10 @@ def options(
         typer.Option(help="The catalog; default ./templates.yaml, else the one shipped."),
     ] = None,
     videos_dir: Annotated[
-        Path | None, typer.Option(help="Where films are published; default ./videos.")
+        str | None,
+        typer.Option(
+            metavar="PLACE", help="Where films are published: a folder (./videos) or s3://BUCKET."
+        ),
     ] = None,
     state_dir: Annotated[
         Path | None, typer.Option(help="Embedded Redis, caches and logs; default ./.vidgen.")

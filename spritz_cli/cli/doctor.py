@@ -20,6 +20,7 @@ from spritz_cli.cli.options import Json, settings_of
 from spritz_cli.cli.quick import QuickCommand
 from spritz_cli.cli.words import counted, size
 from spritz_cli.errors import CatalogError, InfrastructureError, VidgenError
+from spritz_cli.locations import ObjectPath
 from spritz_cli.settings import Settings
 
 State = Literal["ok", "warn", "FAIL"]
@@ -158,7 +159,20 @@ def _redis(settings: Settings) -> Check:
 
 
 def _videos_dir(settings: Settings) -> Check:
+    if isinstance(settings.videos_dir, ObjectPath):
+        return _bucket(settings, settings.videos_dir)
     return _folder("videos directory", settings.videos_dir, "--videos-dir or VIDGEN_VIDEOS_DIR")
+
+
+def _bucket(settings: Settings, place: ObjectPath) -> Check:
+    from spritz_cli.bootstrap import open_bucket
+
+    bucket = open_bucket(settings, place)
+    found = f"{place} on {bucket.server}, written, listed, read and deleted"
+    if bucket.probe():
+        return Check("videos directory", "ok", found)
+    fix = "Use a server with conditional writes if hosts share it: they guard the paid orders."
+    return Check("videos directory", "warn", f"{found}; it ignores If-None-Match", fix)
 
 
 def _state_dir(settings: Settings) -> Check:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -63,9 +64,11 @@ def gallery(
     with open_production(settings_of(context)) as production:
         items = planned(production, wanted, force=False)
         findings = None if no_lint else _findings(context, [item.template for item in items])
-        exhibits = [_exhibit(production, item, findings) for item in items]
-        comparison = compare(exhibits, earlier) if earlier else None
-        written = write_page(_page(exhibits, findings, comparison), path)
+        # A bucket's films are copied there while the page is written.
+        with TemporaryDirectory(prefix="vidgen-gallery-") as folder:
+            exhibits = _exhibits(production, items, findings, Path(folder))
+            comparison = compare(exhibits, earlier) if earlier else None
+            written = write_page(_page(exhibits, findings, comparison), path)
     if as_json:
         return console.document(_document(path, written, exhibits, comparison))
     console.out(f"{path}: {_outcome(exhibits, comparison)}, {size(written)}.")
@@ -97,17 +100,31 @@ def _line(finding: Finding) -> str:
     return f"{soon}{where}: {finding.message}. {finding.mend}"
 
 
-def _exhibit(production: Production, item: PlanItem, findings: Findings) -> Exhibit:
+def _exhibits(
+    production: Production, items: Sequence[PlanItem], findings: Findings, folder: Path
+) -> list[Exhibit]:
+    videos = [item.video for item in items if item.video and item.video.url]
+    intact = production.store.all_intact(videos)
+    there = {video.key for video, whole in zip(videos, intact, strict=True) if whole}
+    return [
+        _exhibit(production, item, findings, folder if item.template.key in there else None)
+        for item in items
+    ]
+
+
+def _exhibit(
+    production: Production, item: PlanItem, findings: Findings, folder: Path | None
+) -> Exhibit:
+    """Return what to show of a film; its files may be copied to `folder`, if they are there."""
     from spritz_cli.gallery import Exhibit, FilmFiles
 
-    store, video = production.store, item.video
-    there = bool(video and video.url and store.intact(video))
+    store, video, there = production.store, item.video, folder is not None
     of_film = None if findings is None else findings[item.template.name]
     return Exhibit(
         template=item.template,
         state=_state(video, there=there),
         video=video,
-        media=FilmFiles(store.path(video)) if video and there else None,
+        media=FilmFiles(store.local(video, folder)) if video and folder else None,
         facts=[*_facts(item, there=there), *_lint_fact(of_film)],
         findings=of_film,
         inputs=(store.sidecar(video) or {}).get("inputs") if video and there else None,

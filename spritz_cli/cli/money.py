@@ -79,12 +79,15 @@ def totals(items: Sequence[PlanItem]) -> str:
 
 def obstacle(item: PlanItem) -> str:
     """Say why a film has no generated footage, and when that is tried again."""
-    if not item.obstacle:
-        return ""
-    wait = item.retry_at - time.time()
+    return f"footage {next_try(item.obstacle, item.retry_at)}" if item.obstacle else ""
+
+
+def next_try(error: str, retry_at: float) -> str:
+    """Say when footage is asked for again, at an epoch second, and why it is not there yet."""
+    wait = retry_at - time.time()
     if wait > YEAR_SECONDS:
-        return f"no footage: {item.obstacle}"
-    return f"footage tried again in {span(max(0.0, wait))}: {item.obstacle}"
+        return f"not to be had: {error}"
+    return f"{f'tried again in {span(wait)}' if wait > 0 else 'due'}: {error}"
 
 
 def budget_document(day: Day | None) -> dict[str, Any] | None:

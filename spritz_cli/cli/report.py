@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spritz_cli.cli import console
 from spritz_cli.cli.console import Cell, Column
 from spritz_cli.cli.money import Receipt
 from spritz_cli.cli.words import counted, size, span
+from spritz_cli.locations import Location
 from spritz_cli.models import TIERS, Outcome, Tier, Video
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Run:
 
     items: Sequence[PlanItem]
     outcomes: Sequence[Outcome]
-    videos_dir: Path
+    videos_dir: Location
     seconds: float
     receipt: Receipt | None = None
 

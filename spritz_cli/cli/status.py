@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 
-from spritz_cli.cli import console
+from spritz_cli.cli import console, money
 from spritz_cli.cli.console import Cell, Column
 from spritz_cli.cli.hangup import Forgiving
 from spritz_cli.cli.options import Json, Persona, Selection, Topic, selection, settings_of
@@ -24,6 +24,7 @@ from spritz_cli.models import Template, Video
 if TYPE_CHECKING:
     from spritz_cli.bootstrap import Production
     from spritz_cli.storage.leases import LeaseInfo
+    from spritz_cli.storage.upgrades import Owed
 
 COLUMNS = (
     Column("FILM"),
@@ -155,6 +156,7 @@ class Entry:
     expires_in: float | None
     lease: LeaseInfo | None
     intact: bool
+    owed: Owed | None = None
 
     @property
     def ready(self) -> bool:
@@ -189,28 +191,39 @@ class Entry:
             "files_intact": self.intact if self.video and self.video.url else None,
             "expires_in_seconds": self.expires_in,
             "processing": asdict(self.lease) if self.lease else None,
+            "footage_owed": asdict(self.owed) if self.owed else None,
         }
 
 
 def _entries(production: Production, templates: Sequence[Template]) -> list[Entry]:
     manifest = production.manifest
-    leases = production.leases.holders([template.key for template in templates])
+    keys = [template.key for template in templates]
+    leases, owed = production.leases.holders(keys), production.upgrades.many(keys)
+    videos = manifest.peek_many(templates)
+    intact = _intact(production, [video for video in videos if video and video.url])
     return [
         Entry(
             template,
             video,
             expires_in=left,
             lease=None if lease is None or lease.dead else lease,
-            intact=bool(video and video.url and production.store.intact(video)),
+            intact=bool(video and intact.get(video.key)),
+            owed=debt,
         )
-        for template, video, left, lease in zip(
+        for template, video, left, lease, debt in zip(
             templates,
-            manifest.peek_many(templates),
+            videos,
             manifest.time_left(templates),
             leases,
+            owed,
             strict=True,
         )
     ]
+
+
+def _intact(production: Production, videos: Sequence[Video]) -> dict[str, bool]:
+    found = production.store.all_intact(videos)
+    return {video.key: intact for video, intact in zip(videos, found, strict=True)}
 
 
 def _show_table(entries: Sequence[Entry]) -> None:
@@ -247,6 +260,8 @@ def _show_in_full(entry: Entry) -> None:
     if entry.video is not None:
         fields["age"] = age(entry.video.created_at)
         fields |= entry.video.to_fields()
+    if entry.owed is not None:
+        fields["footage"] = money.next_try(entry.owed.error, entry.owed.retry_at)
     width = max(map(len, fields))
     for name, value in fields.items():
         console.out(f"  {name.ljust(width)}  {value}")

@@ -78,7 +78,7 @@ def warm(
             return _queue(production, items, force=force, as_json=as_json)
         outcomes = _make(production, items, sync, workers, force)
         receipt = money.receipt(production, items, outcomes, began)
-        run = Run(items, outcomes, production.store.root, time.monotonic() - started, receipt)
+        run = Run(items, outcomes, production.store.place, time.monotonic() - started, receipt)
     report.show(run, min_tier=min_tier, as_json=as_json)
     if run.failed or run.below(min_tier):
         raise typer.Exit(1)

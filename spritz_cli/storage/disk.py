@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypedDict
+from typing import Protocol, TypedDict
 
 from spritz_cli.errors import StorageError
 
@@ -22,13 +22,24 @@ class FileRecord(TypedDict):
     sha256: str
 
 
+class Readable(Protocol):
+    """What can be read in pieces: an open file, or the body of an answer."""
+
+    def read(self, size: int = ..., /) -> bytes: ...
+
+
 def measure(path: Path) -> FileRecord:
     """Return the size and SHA-256 of a file, read in pieces."""
-    digest, length = hashlib.sha256(), 0
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-            length += len(chunk)
+        return measure_pieces(file)
+
+
+def measure_pieces(file: Readable) -> FileRecord:
+    """Return the size and SHA-256 of all that is left to read."""
+    digest, length = hashlib.sha256(), 0
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+        length += len(chunk)
     return {"bytes": length, "sha256": digest.hexdigest()}
 
 

@@ -8,20 +8,23 @@ becomes the sidecar of the segment once that is stored.
 from __future__ import annotations
 
 import json
-import os
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from spritz_cli.errors import StorageError
+from spritz_cli.locations import Location
 from spritz_cli.models import Template
 from spritz_cli.storage.budget import Charge
-from spritz_cli.storage.disk import disk_errors, is_real_folder, measure, open_folder, seal
-from spritz_cli.storage.locks import held
+from spritz_cli.storage.disk import disk_errors, measure
+from spritz_cli.storage.files import DiskFiles, Files, at_once
 
 FOLDER = ".footage"
+
+_ORDER = re.compile(r"/[0-9a-f][^/]*\.json$")
 
 #: `intended`: reserved, surely not sent. `sending`: it may have been sent.
 #: `unknown`: nobody could say whether it arrived. `submitted`: the provider is at it.
@@ -74,114 +77,99 @@ class Order:
 
 
 class FootageStore:
-    """Keeps orders and their footage below the videos directory."""
+    """Keeps orders and their footage beside the films: below a folder, or wherever `place` does."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = Path(os.path.realpath(root))
-        self.folder = self.root / FOLDER
+    def __init__(self, place: Path | Files) -> None:
+        self._files = DiskFiles(place) if isinstance(place, Path) else place
+
+    @property
+    def folder(self) -> Path:
+        """The folder that all of it lies in; StorageError if that is in a bucket."""
+        root = self._files.root
+        if isinstance(root, Path):
+            return root / FOLDER
+        raise StorageError(
+            f"{root} is no folder of this machine", hint="Ask for a `local` copy instead."
+        )
 
     def orders(self, template: Template) -> list[Order]:
         """Return every order of a template, the oldest first."""
-        return sorted(_read_folder(self.folder / template.persona / template.topic), key=_age)
+        return sorted(self._found(f"{FOLDER}/{template.name}/"), key=_age)
 
     def all_orders(self) -> Iterator[Order]:
         """Yield every order, folder by folder."""
-        for persona in _folders(self.folder):
-            for topic in _folders(persona):
-                yield from _read_folder(topic)
+        yield from self._found(f"{FOLDER}/")
 
     def record(self, order: Order) -> Order:
         """Write an order durably, in one step; returns it."""
         text = json.dumps(asdict(order), ensure_ascii=False, indent=1)
-        with disk_errors(self.folder), self._opened(order) as folder:
-            scratch = f".{order.id}.{os.getpid()}"
-            handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644, dir_fd=folder)
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    file.write(text)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.rename(scratch, f"{order.id}.json", src_dir_fd=folder, dst_dir_fd=folder)
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(scratch, dir_fd=folder)
-                raise
-            os.fsync(folder)
+        self._files.write(_name(order, "json"), text.encode())
         return order
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Keep every other process from reserving money at the same time."""
-        with disk_errors(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-        with held(self.folder / ".lock"):
-            yield
+        return self._files.locked(f"{FOLDER}/.lock")
 
     def adopt(self, order: Order, scratch: Path) -> dict[str, Any]:
         """Move a checked segment into place and return its size and digest, for the order."""
-        with disk_errors(self.folder), self._opened(order) as folder:
+        with disk_errors(scratch.parent):
             told = dict(measure(scratch))
-            seal(scratch)
-            os.rename(scratch, f"{order.id}.mp4", dst_dir_fd=folder)
-            os.fsync(folder)
+        self._files.put(scratch, _name(order, "mp4"))
         return told
 
     def path(self, order: Order) -> Path:
-        """Return where the segment of an order lies once it is stored."""
-        return self._place(order).with_suffix(".mp4")
+        """Return where on this disk the segment of an order lies once it is stored."""
+        return self.folder / order.template / f"{order.id}.mp4"
+
+    def files(self, order: Order) -> list[tuple[Location, int]]:
+        """Return the files of an order that are there, with their sizes, the journal first."""
+        found = self._files.find(f"{FOLDER}/{order.template}/{order.id}.")
+        return [(self._files.root / file.name, file.bytes) for file in found]
+
+    def local(self, order: Order, folder: Path) -> Path:
+        """Return the stored segment of an order on this machine, copied to `folder` if need be."""
+        return self._files.local(_name(order, "mp4"), folder)
 
     def intact(self, order: Order) -> bool:
         """Whether the footage of an order is there in full length (cheap: reads none of it)."""
-        with suppress(OSError):
-            return order.state == "stored" and self.path(order).stat().st_size == order.bytes
-        return False
+        if order.state != "stored":
+            return False
+        name = _name(order, "mp4")
+        return any(
+            (found.name, found.bytes) == (name, order.bytes) for found in self._files.find(name)
+        )
 
-    def remove(self, order: Order) -> list[Path]:
+    def remove(self, order: Order) -> list[Location]:
         """Delete an order and its footage; returns what is gone. The journal goes first."""
-        gone = []
-        with disk_errors(self.folder), self._opened(order) as folder:
-            for suffix in ("json", "mp4"):
-                with suppress(FileNotFoundError):
-                    os.unlink(f"{order.id}.{suffix}", dir_fd=folder)
-                    gone.append(self._place(order).with_suffix(f".{suffix}"))
-        return gone
+        names = [_name(order, suffix) for suffix in ("json", "mp4")]
+        return [self._files.root / name for name in names if self._files.delete(name)]
 
-    def _opened(self, order: Order) -> Any:
-        persona, topic = order.template.split("/")
-        return open_folder(self.root, FOLDER, persona, topic, create=True)
+    def _found(self, prefix: str) -> list[Order]:
+        names = [found.name for found in self._files.find(prefix) if _ORDER.search(found.name)]
+        orders = at_once(self._files, self._read, names)
+        return [order for order in orders if order]
 
-    def _place(self, order: Order) -> Path:
-        return self.folder / order.template / f"{order.id}.json"
-
-
-def _read_folder(folder: Path) -> Iterator[Order]:
-    if not is_real_folder(folder):
-        return
-    for path in sorted(folder.glob("[0-9a-f]*.json")):
+    def _read(self, name: str) -> Order | None:
+        content = self._files.read(name)
         # Unless a cleanup was quicker.
-        with suppress(FileNotFoundError):
-            yield _read(path)
+        return _order(content.data, self._files.root / name) if content else None
 
 
-def _read(path: Path) -> Order:
+def _name(order: Order, suffix: str) -> str:
+    return f"{FOLDER}/{order.template}/{order.id}.{suffix}"
+
+
+def _order(data: bytes, where: Location) -> Order:
     known = {item.name for item in fields(Order)}
     try:
-        document = json.loads(path.read_text("utf-8"))
+        document = json.loads(data)
         return Order(**{name: value for name, value in document.items() if name in known})
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, TypeError, AttributeError) as exc:
+    except (ValueError, TypeError, AttributeError) as exc:
         # Not skipped: whoever does not see an order pays for it again.
         raise StorageError(
-            f"{path} cannot be read: {exc}",
+            f"{where} cannot be read: {exc}",
             hint="It records what was paid for footage: restore it, or move it away on purpose.",
         ) from exc
-
-
-def _folders(parent: Path) -> list[Path]:
-    if not is_real_folder(parent):
-        return []
-    return [path for path in sorted(parent.iterdir()) if is_real_folder(path)]
 
 
 def _age(order: Order) -> tuple[float, int]:

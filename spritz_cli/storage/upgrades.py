@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from redis import Redis
@@ -35,9 +36,15 @@ class Upgrades:
 
     def get(self, key: str) -> Owed | None:
         """Return what is owed to the template with this manifest key."""
+        return self.many([key])[0]
+
+    def many(self, keys: Sequence[str]) -> list[Owed | None]:
+        """Return what is owed to each of these templates, in one round trip."""
+        if not keys:
+            return []
         with redis_errors():
-            stored = self._redis.hget(self._name, key)
-        return _owed(str(stored)) if stored else None
+            found = self._redis.hmget(self._name, keys)
+        return [_owed(str(stored)) if stored else None for stored in found]
 
     def remember(self, key: str, owed: Owed) -> None:
         """Note that an upgrade did not happen."""

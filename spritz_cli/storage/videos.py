@@ -1,8 +1,7 @@
-"""The videos directory: `<persona>/<topic>/<hash>.{mp4,webp,vtt,json}`, written once.
+"""The films: `<persona>/<topic>/<hash>.{mp4,webp,vtt,json}`, written once.
 
 A film is published when its sidecar (`.json`) stands beside it: the sidecar is
-renamed into place last and deleted first. All changes below the root go through
-folder handles that refuse symbolic links, so nothing outside is ever touched.
+put into place last and deleted first, on a disk and in a bucket alike.
 """
 
 from __future__ import annotations
@@ -10,23 +9,18 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from spritz_cli.errors import StorageError
+from spritz_cli.locations import Location
 from spritz_cli.models import Film, Template, Tier, Video
-from spritz_cli.storage.disk import (
-    FileRecord,
-    disk_errors,
-    is_real_folder,
-    measure,
-    open_folder,
-    seal,
-)
-from spritz_cli.storage.scratch import ScratchFolders
+from spritz_cli.storage.disk import FileRecord, disk_errors, measure
+from spritz_cli.storage.files import Content, DiskFiles, Files, FoundFile, at_once
 
 VIDEO, POSTER, CAPTIONS, SIDECAR = "mp4", "webp", "vtt", "json"
 
@@ -44,7 +38,7 @@ class StoredVideo:
     persona: str
     topic: str
     hash: str
-    paths: tuple[Path, ...]
+    paths: tuple[Location, ...]
     sizes: tuple[int, ...]
     modified_at: float
     published: bool
@@ -55,16 +49,25 @@ class StoredVideo:
 
 
 class VideoStore:
-    """Keeps films under `root` and knows their public addresses below `url_prefix`."""
+    """Keeps films below a folder, or wherever `place` does, and knows their public addresses."""
 
-    def __init__(self, root: Path, url_prefix: str = "/videos") -> None:
-        self.root = Path(os.path.realpath(root))
+    def __init__(self, place: Path | Files, url_prefix: str = "/videos") -> None:
+        self._files = DiskFiles(place) if isinstance(place, Path) else place
+        self.place = self._files.root
         self.url_prefix = url_prefix.rstrip("/")
-        self._scratch = ScratchFolders(self.root / ".staging")
+
+    @property
+    def root(self) -> Path:
+        """The folder that films lie in; StorageError if they lie in a bucket."""
+        if isinstance(self.place, Path):
+            return self.place
+        raise StorageError(
+            f"{self.place} is no folder of this machine", hint="Ask for a `local` copy instead."
+        )
 
     def staging(self) -> AbstractContextManager[Path]:
-        """Return a scratch directory on the store's own disk, for `publish` to move files from."""
-        return self._scratch.new()
+        """Return a scratch directory of this machine, for `publish` to move files from."""
+        return self._files.scratch.new()
 
     def publish(
         self,
@@ -85,7 +88,7 @@ class VideoStore:
 
         The same bytes published again replace themselves. `inputs` go into the sidecar.
         """
-        with disk_errors(self.root):
+        with disk_errors(film.video.parent):
             records = _measure_all(film)
             name = records[VIDEO]["sha256"][:16]
             video = Video(
@@ -116,7 +119,7 @@ class VideoStore:
             )
             sidecar = film.video.with_name(f"{name}.{SIDECAR}")
             _write_sidecar(sidecar, video, inputs, records)
-            self._adopt(video, (film.video, film.poster, film.captions, sidecar), records)
+        self._adopt(video, (film.video, film.poster, film.captions, sidecar), records)
         return video
 
     def url(self, persona: str, topic: str, name: str) -> str:
@@ -134,121 +137,150 @@ class VideoStore:
         )
 
     def path(self, video: str | Video) -> Path:
-        """Return where a film, or the file behind a url, lies; refuses whatever is not inside."""
-        url = video if isinstance(video, str) else self._url_of(video)
-        parts = url.removeprefix(f"{self.url_prefix}/").split("/")
-        if url.startswith(f"{self.url_prefix}/") and _is_address(parts):
-            path = self.root.joinpath(*parts)
-            if Path(os.path.realpath(path)) == path:
-                return path
-        raise StorageError(
-            f"{url!r} is not a file of {self.root}",
-            hint=f"A film's url looks like {self.url('PERSONA', 'TOPIC', 'HASH.mp4')}.",
-        )
+        """Return where a film, or the file behind a url, lies; refuses whatever is not inside.
+
+        What is kept elsewhere than on this machine has no path: see `local`.
+        """
+        url, name = self._required(video)
+        path = self.root / name
+        if Path(os.path.realpath(path)) == path:
+            return path
+        raise self._is_no_file(url)
+
+    def local(self, video: str | Video, folder: Path) -> Path:
+        """Return a film, with its poster and captions beside it, on this machine.
+
+        What is kept elsewhere is copied to `folder`. For a url, only that file.
+        """
+        _, name = self._required(video)
+        suffixes = (VIDEO,) if isinstance(video, str) else (VIDEO, POSTER, CAPTIONS)
+        names = [name, *(_beside(name, suffix) for suffix in suffixes[1:])]
+        return at_once(self._files, lambda each: self._files.local(each, folder), names)[0]
 
     def intact(self, video: Video) -> bool:
         """Whether all files of a film are there with the right sizes (cheap: reads no film)."""
-        return self._matches(video, lambda path, record: path.stat().st_size == record["bytes"])
+        return self._agrees(video, self._sizes)
+
+    def all_intact(self, videos: Iterable[Video]) -> list[bool]:
+        """Answer `intact` for many films, side by side where that is quicker."""
+        return at_once(self._files, self.intact, videos)
 
     def verify(self, video: Video) -> bool:
         """Whether all files of a film have the recorded digests (reads every byte)."""
-        return self._matches(video, lambda path, record: measure(path) == record)
+        return self._agrees(video, self._digests)
 
     def sidecar(self, video: Video) -> dict[str, Any] | None:
-        """Return what is recorded beside a film, with `inputs` and `files`; None if unreadable."""
-        with suppress(StorageError):
-            return _read_sidecar(self.path(video).with_suffix(f".{SIDECAR}"))
-        return None
+        """Return what is recorded beside a film, with `inputs` and `files`; None if mangled."""
+        _, name = self._url_and_name(video)
+        return self._sidecar(_beside(name, SIDECAR)) if name else None
 
     def latest_sidecar(self, template: Template) -> dict[str, Any] | None:
         """Return the sidecar of the film that was published last for a template."""
-        folder = self.root / template.persona / template.topic
-        if not is_real_folder(folder) or not is_real_folder(folder.parent):
-            return None
-        paths = [path for path in sorted(folder.iterdir()) if _FILE.fullmatch(path.name)]
-        found = [_read_sidecar(path) for path in paths if path.suffix == f".{SIDECAR}"]
-        return max(filter(None, found), key=lambda item: str(item["created_at"]), default=None)
+        found = self._files.find(f"{template.name}/")
+        names = [file.name for file in found if _is_address(file.name.split("/"))]
+        sidecars = [name for name in names if name.endswith(f".{SIDECAR}")]
+        known = filter(None, at_once(self._files, self._sidecar, sidecars))
+        return max(known, key=lambda item: str(item["created_at"]), default=None)
 
     def freshen(self, video: Video) -> None:
         """Note that a film is still wanted: its age for `cleanup` starts anew."""
-        with disk_errors(self.root):
-            os.utime(self.path(video).with_suffix(f".{SIDECAR}"))
+        self._files.touch(_beside(self._required(video)[1], SIDECAR))
 
     def videos(self) -> Iterator[StoredVideo]:
-        """Yield every `<hash>.*` group on disk, complete or not, in the order of their paths."""
-        with disk_errors(self.root):
-            for persona in _folders(self.root):
-                for topic in _folders(persona):
-                    yield from _groups(topic)
+        """Yield every `<hash>.*` group, complete or not, in the order of their names."""
+        found = (file for file in self._files.find("") if _is_address(file.name.split("/")))
+        for stem, files in groupby(found, key=_stem):
+            yield _stored_video(stem, list(files), self.place)
+
+    def modified_at(self, film: StoredVideo) -> float:
+        """Return when one of its files was changed last, as of now."""
+        stem = f"{film.persona}/{film.topic}/{film.hash}"
+        return max((file.modified_at for file in self._files.find(f"{stem}.")), default=0.0)
 
     def abandoned(self) -> list[Path]:
         """Return the scratch directories whose owner is dead."""
-        return self._scratch.abandoned()
+        return self._files.scratch.abandoned()
 
     def sweep(self) -> list[Path]:
         """Remove the scratch directories whose owner is dead, and return them."""
-        return self._scratch.sweep()
+        return self._files.scratch.sweep()
 
-    def remove(self, path: Path) -> bool:
+    def remove(self, location: Location) -> bool:
         """Delete one stored file; False if it is gone already."""
-        persona, topic, name = self._address(path)
-        with disk_errors(path.parent):
-            try:
-                with open_folder(self.root, persona, topic) as folder:
-                    os.unlink(name, dir_fd=folder)
-            except FileNotFoundError:
-                return False
-        return True
+        return self._files.delete(self._name_of(location))
 
     def remove_empty_folder(self, persona: str, topic: str) -> None:
         """Remove a topic's folder if nothing is left in it."""
-        with suppress(OSError), open_folder(self.root, persona) as folder:
-            os.rmdir(topic, dir_fd=folder)
+        self._files.delete_empty_folder(f"{persona}/{topic}")
 
     def _url_of(self, video: Video) -> str:
         # Not video.url: the prefix may have been another one when it was published.
         return self.url(video.persona, video.topic, f"{video.hash}.{VIDEO}")
 
-    def _matches(self, video: Video, agrees: Callable[[Path, FileRecord], bool]) -> bool:
+    def _url_and_name(self, video: str | Video) -> tuple[str, str | None]:
+        """Return a film's url, and its name in the store if that is what the url means."""
+        url = video if isinstance(video, str) else self._url_of(video)
+        name = url.removeprefix(f"{self.url_prefix}/")
+        inside = url.startswith(f"{self.url_prefix}/") and _is_address(name.split("/"))
+        return url, name if inside else None
+
+    def _required(self, video: str | Video) -> tuple[str, str]:
+        url, name = self._url_and_name(video)
+        if name is None:
+            raise self._is_no_file(url)
+        return url, name
+
+    def _is_no_file(self, url: str) -> StorageError:
+        return StorageError(
+            f"{url!r} is not a file of {self.place}",
+            hint=f"A film's url looks like {self.url('PERSONA', 'TOPIC', 'HASH.mp4')}.",
+        )
+
+    def _agrees(self, video: Video, look: Callable[[str], dict[str, Any]]) -> bool:
+        """Compare what the sidecar says with what `look` finds, both by suffix."""
         sidecar = self.sidecar(video)
         if not sidecar or sidecar["sha256"] != video.sha256:
             return False
-        path = self.path(video)
-        try:
-            return all(
-                agrees(path.with_suffix(f".{suffix}"), record)
-                for suffix, record in sidecar["files"].items()
-            )
-        except OSError:
-            return False
+        found = look(f"{video.name}/{video.hash}")
+        return all(
+            found.get(suffix) in (record, record["bytes"])
+            for suffix, record in sidecar["files"].items()
+        )
+
+    def _sizes(self, stem: str) -> dict[str, Any]:
+        found = self._files.find(f"{stem}.")
+        return {file.name.removeprefix(f"{stem}."): file.bytes for file in found}
+
+    def _digests(self, stem: str) -> dict[str, Any]:
+        return {suffix: self._files.measure(f"{stem}.{suffix}") for suffix in SUFFIXES[:-1]}
+
+    def _sidecar(self, name: str) -> dict[str, Any] | None:
+        return _parsed(self._files.read(name))
 
     def _adopt(
         self, video: Video, files: Sequence[Path], records: Mapping[str, FileRecord]
     ) -> None:
         _require_safe(video.persona, video.topic)
-        for path in files:
-            seal(path)
-        earlier = self.sidecar(video)
-        with open_folder(self.root, video.persona, video.topic, create=True) as folder:
-            if earlier and earlier["files"] != records:
-                # The same film with other captions: what the old sidecar says ends here.
-                os.unlink(f"{video.hash}.{SIDECAR}", dir_fd=folder)
-            for path, suffix in zip(files, SUFFIXES, strict=True):
-                if suffix == SIDECAR:
-                    os.fsync(folder)
-                # Within one file system, so the rename is atomic, and a rival
-                # writer of the same bytes can only replace them with themselves.
-                os.rename(path, f"{video.hash}.{suffix}", dst_dir_fd=folder)
-            os.fsync(folder)
+        *media, sidecar = files
+        stem = f"{video.name}/{video.hash}"
+        seen = self._files.read(f"{stem}.{SIDECAR}")
+        earlier = _parsed(seen)
+        if earlier and earlier["files"] != records:
+            # The same film with other captions: what the old sidecar says ends here.
+            self._files.delete(f"{stem}.{SIDECAR}")
+            seen = None
+        for path, suffix in zip(media, SUFFIXES, strict=False):
+            self._files.put(path, f"{stem}.{suffix}")
+        self._files.put_last(sidecar, f"{stem}.{SIDECAR}", seen)
 
-    def _address(self, path: Path) -> tuple[str, ...]:
-        parts = path.relative_to(self.root).parts if path.is_relative_to(self.root) else ()
-        if not _is_address(parts):
+    def _name_of(self, location: Location) -> str:
+        name = str(location).removeprefix(f"{self.place}/")
+        if name == str(location) or not _is_address(name.split("/")):
             raise StorageError(
-                f"{path} is not a file of the store {self.root}",
+                f"{location} is not a file of the store {self.place}",
                 hint="vidgen deletes only what it made. Delete it by hand if it is not needed.",
             )
-        return parts
+        return name
 
 
 def _require_safe(*names: str) -> None:
@@ -284,43 +316,35 @@ def _write_sidecar(
     path.write_text(json.dumps(document, ensure_ascii=False, indent=1), "utf-8")
 
 
-def _read_sidecar(path: Path) -> dict[str, Any] | None:
+def _parsed(content: Content | None) -> dict[str, Any] | None:
+    """Read a sidecar; None if it is not one."""
+    if content is None:
+        return None
     try:
-        document = json.loads(path.read_text("utf-8"))
+        document = json.loads(content.data)
         listed = set(document["files"]) if document["sha256"] and document["created_at"] else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None
     return document if listed == {VIDEO, POSTER, CAPTIONS} else None
 
 
-def _folders(parent: Path) -> list[Path]:
-    try:
-        found = sorted(parent.iterdir())
-    except FileNotFoundError:
-        return []
-    return [path for path in found if _FOLDER.fullmatch(path.name) and is_real_folder(path)]
+def _beside(name: str, suffix: str) -> str:
+    return f"{name.rpartition('.')[0]}.{suffix}"
 
 
-def _groups(topic: Path) -> Iterator[StoredVideo]:
-    groups: dict[str, list[tuple[Path, os.stat_result]]] = {}
-    for path in sorted(topic.iterdir()):
-        if (found := _FILE.fullmatch(path.name)) and (stat := _stat(path)):
-            groups.setdefault(found[1], []).append((path, stat))
-    for name, files in groups.items():
-        files.sort(key=lambda item: SUFFIXES.index(item[0].suffix[1:]))
-        yield StoredVideo(
-            persona=topic.parent.name,
-            topic=topic.name,
-            hash=name,
-            paths=tuple(path for path, _ in files),
-            sizes=tuple(stat.st_size for _, stat in files),
-            modified_at=max(stat.st_mtime for _, stat in files),
-            published=files[-1][0].suffix == f".{SIDECAR}",
-        )
+def _stem(file: FoundFile) -> str:
+    return file.name.rpartition(".")[0]
 
 
-def _stat(path: Path) -> os.stat_result | None:
-    try:
-        return path.lstat()
-    except FileNotFoundError:
-        return None
+def _stored_video(stem: str, files: Sequence[FoundFile], root: Location) -> StoredVideo:
+    persona, topic, name = stem.split("/")
+    ordered = sorted(files, key=lambda file: SUFFIXES.index(file.name.rpartition(".")[2]))
+    return StoredVideo(
+        persona=persona,
+        topic=topic,
+        hash=name,
+        paths=tuple(root / file.name for file in ordered),
+        sizes=tuple(file.bytes for file in ordered),
+        modified_at=max(file.modified_at for file in ordered),
+        published=ordered[-1].name.endswith(f".{SIDECAR}"),
+    )

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from spritz_cli.errors import RenderError
 from spritz_cli.models import Film, Source, Template
 from spritz_cli.scene.drawing import SceneLibrary
 from spritz_cli.storage.footage import FootageStore, Order
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 #: The share of the work that is done when the footage is there.
 FOOTAGE_SHARE = 0.5
+
+#: Until footage is looked at again that could not be drawn over.
+DAY_SECONDS = 86_400.0
 
 
 class SoraTier:
@@ -55,51 +59,65 @@ class SoraTier:
 
     def offer(self, template: Template) -> Offer:
         """Return the price of the segments that nobody has ordered yet."""
-        if self._provider is None:
-            return Offer()
-        brief = brief_for(template, self._provider.profile, self._provider.model)
-        micro = self._provider.price(brief, brief.missing(self._footage.orders(template)))
+        micro, paid = self._price(template), self._paid(template)
         if micro is None:
-            return Offer(0, NEVER, "unpriced", self._provider.unpriced(brief))
-        owed = self._upgrades.get(template.key)
-        if owed is None or owed.paid != brief.paid:
+            return Offer(0, NEVER, "unpriced", self._unpriced(template))
+        owed = self._upgrades.get(template.key) if paid else None
+        if owed is None or owed.paid != paid:
             return Offer(micro)
         return Offer(micro, owed.retry_at, owed.reason, owed.error)
 
     def make(self, template: Template, scratch: Path, progress: Progress) -> Film:
         """Buy what is missing, within the budget, and draw over it."""
+        try:
+            film = self._film(template, scratch, progress)
+        except (TierUnavailable, RenderError) as exc:
+            self._upgrades.remember(template.key, _owed(self._paid(template) or "", exc))
+            raise
+        self._upgrades.forget(template.key)
+        return film
+
+    def _film(self, template: Template, scratch: Path, progress: Progress) -> Film:
         orders = self._orders(template, scratch, progress)
 
         def drawn(share: float, stage: str = "drawing") -> None:
             progress(FOOTAGE_SHARE + (1 - FOOTAGE_SHARE) * share, stage)
 
-        segments = [self._footage.path(order) for order in orders]
+        segments = [self._footage.local(order, scratch) for order in orders]
         film = compose(template, self._library, segments, scratch, drawn)
         return replace(film, source=_source(orders))
 
+    def _brief(self, template: Template) -> Brief | None:
+        provider = self._provider
+        return brief_for(template, provider.profile, provider.model) if provider else None
+
+    def _price(self, template: Template) -> int | None:
+        brief = self._brief(template)
+        if self._provider is None or brief is None:
+            return 0
+        return self._provider.price(brief, brief.missing(self._footage.orders(template)))
+
+    def _unpriced(self, template: Template) -> str:
+        brief = self._brief(template)
+        return self._provider.unpriced(brief) if self._provider and brief else ""
+
     def _paid(self, template: Template) -> str | None:
-        if self._provider:
-            return brief_for(template, self._provider.profile, self._provider.model).paid
+        brief = self._brief(template)
+        if brief:
+            return brief.paid
         found = footage_in_hand(template, self._footage)
         return found[0].paid if found else None
 
     def _orders(self, template: Template, scratch: Path, progress: Progress) -> Sequence[Order]:
-        if self._provider is None:
+        brief = self._brief(template)
+        if self._provider is None or brief is None:
             return footage_in_hand(template, self._footage) or _refuse()
         from spritz_cli.tiers.purchase import Purchase
-
-        brief = brief_for(template, self._provider.profile, self._provider.model)
 
         def bought(share: float, stage: str = "footage") -> None:
             progress(FOOTAGE_SHARE * share, stage)
 
-        try:
-            orders = Purchase(brief, self._provider, self._footage, bought).segments(scratch)
-        except TierUnavailable as exc:
-            self._upgrades.remember(template.key, _owed(brief, exc))
-            raise
-        self._upgrades.forget(template.key)
-        return orders
+        return Purchase(brief, self._provider, self._footage, bought).segments(scratch)
 
 
 def _refuse() -> Sequence[Order]:
@@ -110,10 +128,12 @@ def _refuse() -> Sequence[Order]:
     )
 
 
-def _owed(brief: Brief, exc: TierUnavailable) -> Owed:
+def _owed(paid: str, exc: TierUnavailable | RenderError) -> Owed:
+    if isinstance(exc, RenderError):
+        return Owed(paid, "render_error", exc.message, time.time() + DAY_SECONDS)
     wait = exc.retry_seconds
     retry_at = NEVER if wait is None else time.time() + wait
-    return Owed(brief.paid, exc.reason, exc.message, retry_at)
+    return Owed(paid, exc.reason, exc.message, retry_at)
 
 
 def _source(orders: Sequence[Order]) -> Source:

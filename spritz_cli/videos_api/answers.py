@@ -56,6 +56,13 @@ _QUOTA = re.compile(
 _AUTH = re.compile(
     r"(invalid|incorrect|missing|no)[ _](api[ _]?key|connected db)|authentication", re.IGNORECASE
 )
+#: What a server says of a request whose body is missing.
+_BODILESS = re.compile(
+    r"(missing|required|must provide)\b.{0,60}\b(prompt|model|body)\b"
+    r"|\b(prompt|model|body)\b.{0,60}\b(missing|required)\b"
+    r"|content[ -]?type|empty (request )?body|could not parse",
+    re.IGNORECASE | re.DOTALL,
+)
 _TOKEN = re.compile(r"\b(bearer\s+|sk-|key=)[^\s\"',;&]{6,}", re.IGNORECASE)
 
 _HINTS: Mapping[ProviderKind, str] = {
@@ -177,6 +184,20 @@ def refusal(answer: Answer, what: str, scrub: Scrubber) -> ProviderError:
         f"{what}: HTTP {answer.status}{f' {code}' if code else ''}: {said or 'no reason'}"
     )
     return ProviderError(shown, kind=kind, hint=_HINTS[kind], retry_after=answer.retry_after)
+
+
+def is_of_a_resent_order(answer: Answer) -> bool:
+    """Whether a refusal may be of a second request, which LiteLLM made of ours.
+
+    When its connection to the provider breaks after an order, LiteLLM sends the
+    order again, a form without its body. The provider refuses that one, but may
+    have accepted the first.
+    """
+    if not any(name.startswith("x-litellm-") for name in answer.headers):
+        return False
+    _, message = _error_of(answer.document)
+    said, _, _ = message.partition("LiteLLM: model group")
+    return bool(_BODILESS.search(said))
 
 
 def failure(message: str, kind: ProviderKind) -> ProviderError:

@@ -18,6 +18,7 @@ from spritz_cli.videos_api.answers import (
     Scrubber,
     failure,
     is_ended_job,
+    is_of_a_resent_order,
     job_from,
     job_id,
     number,
@@ -79,7 +80,7 @@ class VideosAPI:
         Raises ProviderError if it surely was not accepted (nothing is charged)
         and OutcomeUnknown if it may have been. A job that failed at once is returned.
         """
-        headers = {"Idempotency-Key": idempotency_key}
+        headers = {**self._profile.extra_headers, "Idempotency-Key": idempotency_key}
         try:
             answer = self._wire.post(
                 "/videos", self._fields(request), headers, timeout=POST_SECONDS
@@ -260,4 +261,6 @@ class _Watch:
 def _surely_refused(answer: Answer) -> bool:
     if answer.status == 503:
         return answer.retry_after is not None
+    if is_of_a_resent_order(answer):
+        return False
     return 300 <= answer.status < 500 and answer.status not in _AMBIGUOUS

@@ -22,8 +22,9 @@ ANY = "*"
 class Profile:
     """One provider: its address, its dialect, its limits and its prices.
 
-    `auth` is "bearer", "header:<Name>" or "none". `prices` are US dollars per
-    second, per model and size. Without `lists` the list of jobs may hide some.
+    `auth` is "bearer", "header:<Name>" or "none". `extra_fields` and
+    `extra_headers` go with every order. `prices` are US dollars per second, per
+    model and size. Without `lists` the list of jobs may hide some.
     `retired` gives the first day on which a model (or "*", all) is gone.
     """
 
@@ -42,6 +43,7 @@ class Profile:
     content: Literal["endpoint", "job_url"] = "endpoint"
     lists: bool = True
     extra_fields: Mapping[str, Scalar] = field(default_factory=dict)
+    extra_headers: Mapping[str, str] = field(default_factory=dict)
     prices: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
     max_in_flight: int = 2
     retired: Mapping[str, date] = field(default_factory=dict)

@@ -28,7 +28,10 @@ KEYS = ("extends", *PROFILE_KEYS)
 NEEDED = ("base_url", "model", "allowed_seconds", "sizes")
 
 #: Values that are laid over one another key by key; all others are replaced.
-MERGED = ("extra_fields", "prices", "retired")
+MERGED = ("extra_fields", "extra_headers", "prices", "retired")
+
+#: Headers that are ours to set; the key of a provider comes from the environment alone.
+_OUR_HEADERS = r"authorization|(x-)?api-key|cookie|host|content-.*|transfer-.*|idempotency-key"
 
 
 @dataclass(frozen=True)
@@ -304,6 +307,19 @@ def _fields(place: _Place, value: Any) -> dict[str, Any]:
     return dict(value)
 
 
+def _headers(place: _Place, value: Any) -> dict[str, str]:
+    for name, text in place.mapping(value).items():
+        if not re.fullmatch(r"[A-Za-z0-9-]{1,64}", name):
+            raise place.below(name).wrong("named in letters, digits and “-”", name)
+        if re.fullmatch(_OUR_HEADERS, name, re.IGNORECASE):
+            hint = "Delete this line; auth and api_key_env say how the key travels."
+            where = f"{place.file}: {place.below(name).path}"
+            raise UsageError(f"{where}: vidgen sets this header itself", hint=hint)
+        if not _text(place.below(name), text).isascii():
+            raise place.below(name).wrong("plain ASCII", text)
+    return dict(value)
+
+
 def _prices(place: _Place, value: Any) -> dict[str, dict[str, Decimal]]:
     return {
         model: _per_size(place.below(model), price) for model, price in place.mapping(value).items()
@@ -378,6 +394,7 @@ _CHECKS: Mapping[str, Callable[[_Place, Any], Any]] = {
     "content": _one_of("endpoint", "job_url"),
     "lists": _switch,
     "extra_fields": _fields,
+    "extra_headers": _headers,
     "prices": _prices,
     "max_in_flight": _count,
     "retired": _retired,

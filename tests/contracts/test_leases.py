@@ -79,12 +79,15 @@ def test_a_lease_outlives_its_expiry_while_its_holder_lives(any_redis: Redis) ->
 def test_progress_is_written_at_most_five_times_a_second(real_redis: Redis) -> None:
     leases = Leases(real_redis)
     with leases.acquire("k") as lease:
+        began = time.monotonic()
         before = real_redis.info("commandstats")["cmdstat_evalsha"]["calls"]
         for step in range(100):
             lease.report(step / 100, "drawing")
             time.sleep(0.005)
         after = real_redis.info("commandstats")["cmdstat_evalsha"]["calls"]
-    assert 1 <= after - before <= 4
+        seconds = time.monotonic() - began
+    # As many as the loop has fifths of a second, which is more than two on a busy machine.
+    assert 1 <= after - before <= 5 * seconds + 2
 
 
 def test_a_lease_that_another_has_taken_is_lost(any_redis: Redis) -> None:

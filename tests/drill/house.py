@@ -105,9 +105,13 @@ class House:
         self.settings = Settings(
             catalog=self.folder / "templates.yaml",
             scenes=self.folder / "svg_templates",
-            videos_dir=self.folder / "videos",
+            videos_dir=self.videos,
             state_dir=self.folder / ".vidgen",
         )
+
+    @property
+    def videos(self) -> Path:
+        return self.folder / "videos"
 
     @property
     def url(self) -> str:
@@ -126,7 +130,7 @@ class House:
         shutil.copytree(base, self.folder)
         write_films(self.folder, count=NEW)
         for topic in FILMS:
-            (self.settings.videos_dir / "newcomer" / topic).mkdir(parents=True, exist_ok=True)
+            (self.videos / "newcomer" / topic).mkdir(parents=True, exist_ok=True)
         if self.external:
             self.server = Server(self.folder / "server", tcp=self.tcp)
             (self.folder / "server").mkdir()

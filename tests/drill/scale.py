@@ -143,8 +143,8 @@ def _make(folder: Path, hosts: int, workers: int, films: int) -> dict[str, Any]:
     catalog = write_catalog(folder, films)
     names = [f"p{number // TOPICS_PER_PERSONA}/t{number}" for number in range(films)]
     for name in names:
-        (catalog.videos_dir / name).mkdir(parents=True)
-    publications = Publications(catalog.videos_dir, names)
+        (folder / "videos" / name).mkdir(parents=True)
+    publications = Publications(folder / "videos", names)
     # A socket in a shared folder: it is reached from any network.
     server = Server(folder / "server", tcp=False)
     server.start()

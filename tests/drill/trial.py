@@ -88,8 +88,8 @@ def run(fault: Fault, seed: int, place: Path, expected: dict[str, float], *, kee
 
 @contextmanager
 def _watched(house: House, result: Result) -> Iterator[Watch]:
-    publications = Publications(house.settings.videos_dir, [f"newcomer/{topic}" for topic in FILMS])
-    watch = Watch(house.url, house.settings.videos_dir, FILMS, TEXT)
+    publications = Publications(house.videos, [f"newcomer/{topic}" for topic in FILMS])
+    watch = Watch(house.url, house.videos, FILMS, TEXT)
     try:
         yield watch
     finally:
@@ -212,7 +212,7 @@ def _examine(house: House, result: Result) -> None:
     with _opened(house) as production:
         result.lost = [topic for topic in FILMS if not _is_whole(production, topic)]
         result.stuck = list(_stuck(production.redis.client))
-    result.leftovers += _stray(production)
+    result.leftovers += _stray(production, house.videos)
 
 
 def _is_whole(production: Production, topic: str) -> bool:
@@ -236,16 +236,16 @@ def _stuck(client: Redis) -> Iterator[str]:
         yield f"rq:wip: {started} jobs"
 
 
-def _stray(production: Production) -> list[str]:
+def _stray(production: Production, videos: Path) -> list[str]:
     """Return what lies in the videos directory and is no part of a published film."""
     store = production.store
     kept = {path for film in store.videos() if film.published for path in film.paths}
-    found = (path for path in store.root.rglob("*") if path.is_file() and path not in kept)
+    found = (path for path in videos.rglob("*") if path.is_file() and path not in kept)
     return [
-        str(path.relative_to(store.root))
+        str(path.relative_to(videos))
         for path in found
         # The lock of the scratch directories stays, as long as there is nothing beside it.
-        if path != store.root / ".staging" / ".lock"
+        if path != videos / ".staging" / ".lock"
     ]
 
 

@@ -617,7 +617,8 @@ def test_a_worker_that_is_told_twice_puts_its_film_back_and_leaves_nothing(tmp_p
 def test_a_run_whose_terminal_is_closed_goes_on_and_the_next_run_waits_for_its_films(
     tmp_path: Path, mode: list[str], told: str
 ) -> None:
-    write_project(tmp_path, {"one": 9})
+    # Long enough for the next run to begin while it is drawn.
+    write_project(tmp_path, {"one": 30})
     project = Project(tmp_path)
     with project.terminal("warm", "--all", "--workers", "1", *mode) as screen:
         screen.wait_for("drawing")

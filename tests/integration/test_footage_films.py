@@ -146,6 +146,7 @@ def test_a_provider_that_fails_leaves_a_drawn_film_and_a_date(studio: Studio) ->
     assert plan["items"][0]["obstacle"] == live["error"]
     code, out, _ = studio.run("plan")
     assert "footage tried again in 59 min" in out
+    assert " tried again in 59 min" in studio.run("status", "newcomer", "one")[1]
 
     studio.vidgen("warm", "--all", "--sync", "--force")
     assert studio.live()["fallback_used"] == "sora"

@@ -66,7 +66,7 @@ def test_writers_killed_at_any_instant_leave_no_half_published_film(tmp_path: Pa
     published = [film for film in stored if film.published]
     assert published
     for film in published:
-        assert store.verify(Video.from_fields(json.loads(film.paths[-1].read_text())))
+        assert store.verify(Video.from_fields(json.loads(Path(str(film.paths[-1])).read_text())))
 
 
 def test_what_killed_writers_leave_can_be_swept(tmp_path: Path) -> None:

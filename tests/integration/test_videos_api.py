@@ -160,6 +160,15 @@ def test_extra_fields_of_a_form_are_texts(fake: Any, connect: Any) -> None:
     assert (fields["fps"], fields["hd"], "size" in fields) == ("24", "true", False)
 
 
+def test_a_gateway_is_told_in_a_header_not_to_repeat_orders(fake: Any, connect: Any) -> None:
+    api = fake()
+
+    submit(connect(api, load_profile("litellm", SHIPPED)))
+
+    assert api.requests[0].headers["x-litellm-num-retries"] == "0"
+    assert api.requests[0].headers["idempotency-key"] == "order-1"
+
+
 def test_a_key_can_travel_in_a_header_of_its_own(fake: Any, connect: Any) -> None:
     api = fake("azure_api_key", api_key=KEY)
 
@@ -261,6 +270,42 @@ def test_a_status_of_refusal_is_final(scripted: Any, connect: Any, status: int) 
     assert type(caught.value) is ProviderError
     assert caught.value.kind == "invalid"
     assert len(calls) == 1
+
+
+BODILESS = (
+    "OpenAIException - {'error': {'message': \"Missing required parameter: 'prompt'.\"}}",
+    'Hosted_vllmException - {"detail":[{"type":"missing","loc":["body","prompt"]}]}',
+    "OpenAIException - you must provide a model parameter",
+    "OpenAIException - Unsupported content type",
+)
+
+
+@pytest.mark.parametrize("said", BODILESS)
+def test_a_refusal_of_what_a_gateway_sent_again_without_its_body_is_ambiguous(
+    scripted: Any, connect: Any, said: str
+) -> None:
+    reply = error_reply(400, f"{said}\n\nLiteLLM: model group 'sora-2' failed.", "400")
+    marked = replace(reply, headers={**reply.headers, "x-litellm-version": "1.105.3"})
+
+    with pytest.raises(OutcomeUnknown):
+        submit(connect(scripted(marked)))
+    with pytest.raises(ProviderError) as caught:
+        submit(connect(scripted(reply)))
+    assert type(caught.value) is ProviderError
+
+
+@pytest.mark.parametrize(
+    "said", ["Invalid 'seconds': 5.", "Missing: aspect_ratio", "no such model"]
+)
+def test_a_refusal_of_what_we_sent_through_a_gateway_is_final(
+    scripted: Any, connect: Any, said: str
+) -> None:
+    reply = error_reply(400, f"{said}\n\nLiteLLM: model group 'sora-2' failed.", "400")
+    marked = replace(reply, headers={**reply.headers, "x-litellm-version": "1.105.3"})
+
+    with pytest.raises(ProviderError) as caught:
+        submit(connect(scripted(marked)))
+    assert type(caught.value) is ProviderError
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b'"v1"', b"{}", b'{"id":""}', b"[" * 99_999])

@@ -1,0 +1,100 @@
+"""A vidgen project in a folder of its own, used as a user would: by the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.gateways.servers import end
+from tests.small import write_project
+
+#: What every provider here charges for a second of footage.
+USD_PER_SECOND = 0.10
+
+VIDGEN = Path(sys.executable).with_name("vidgen")
+PATIENCE = 300.0
+
+
+class Broken(Exception):
+    """vidgen did not do what it was asked; the text is what it said."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A small catalog and the settings of a provider."""
+
+    folder: Path
+    provider: Mapping[str, str]
+
+    @classmethod
+    def new(cls, folder: Path, films: Mapping[str, int], **provider: str) -> Project:
+        """Write a catalog of films (topic: seconds); `provider` are settings without VIDGEN_."""
+        write_project(folder, films)
+        settings = {"price_per_second_usd": str(USD_PER_SECOND), **provider}
+        return cls(folder, {f"VIDGEN_{name.upper()}": text for name, text in settings.items()})
+
+    def vidgen(self, *arguments: str) -> dict[str, Any]:
+        """Run a command to its end and return its document; raises Broken."""
+        process = self.begin(*arguments, "--json")
+        try:
+            out, err = process.communicate(timeout=PATIENCE)
+        except BaseException:
+            # It ends its workers and its server by itself.
+            end(process, signal.SIGINT)
+            raise
+        document: dict[str, Any] = json.loads(out) if out else {"error": err.strip()}
+        if "error" in document:
+            raise Broken(f"vidgen {' '.join(arguments)}: {document['error']}")
+        return document
+
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command in a session of its own."""
+        ours = ("VIDGEN_", "REDIS_URL", "OPENAI_")
+        others = {n: text for n, text in os.environ.items() if not n.startswith(ours)}
+        return subprocess.Popen(
+            [VIDGEN, *arguments],
+            cwd=self.folder,
+            env={**others, **self.provider},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def outcome(self) -> str:
+        """Say by which tier the films were made, and why by none higher: "2 × sora"."""
+        counts = Counter(_outcome(entry) for entry in self.vidgen("status")["entries"])
+        return ", ".join(f"{count} × {what}" for what, count in sorted(counts.items()))
+
+    def counted_micro(self) -> int:
+        """Return what vidgen takes to be spent today, held money included."""
+        today = self.vidgen("budget")
+        return round((today["spent_usd"] + today["held_usd"]) * 1_000_000)
+
+    def edit(self, old: str, new: str) -> None:
+        """Replace the first occurrence in the catalog."""
+        path = self.folder / "templates.yaml"
+        text = path.read_text("utf-8")
+        if old not in text:
+            raise Broken(f"{path}: there is no “{old}”")
+        path.write_text(text.replace(old, new, 1), "utf-8")
+
+    def orders(self) -> list[dict[str, Any]]:
+        """Return the journal of every order."""
+        found = self.folder.glob("videos/.footage/*/*/*.json")
+        return [json.loads(path.read_text("utf-8")) for path in found]
+
+
+def _outcome(entry: Mapping[str, Any]) -> str:
+    reason = entry.get("fallback_reason")
+    tier = entry.get("fallback_used") or entry.get("status")
+    return f"{tier} ({reason})" if reason else str(tier)
