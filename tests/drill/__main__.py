@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     book = Book.load(options.results)
     try:
         make_base(place / "base")
-        expected = _measure(place, options.keep)
+        expected = _measure(place, options)
         _rehearse(names, options, place, expected, book)
     except KeyboardInterrupt:
         print("interrupted; this is what was found so far", file=sys.stderr)
@@ -76,14 +76,19 @@ def _is_wanted(trials: int, tries: int, options: argparse.Namespace) -> bool:
     return trials < options.times and tries < 4 * options.times
 
 
-def _measure(place: Path, keep: bool) -> dict[str, float]:
+def _measure(place: Path, options: argparse.Namespace) -> dict[str, float]:
     """How long a run of each scene takes without a fault, in seconds."""
+    known = place / "expected.json"
+    if known.exists():
+        return dict(json.loads(known.read_text()))
     expected = {}
     scenes = {scene.name: scene for fault in faults.FAULTS.values() for scene in fault.scenes}
     for name, scene in scenes.items():
         quiet = faults.Fault("calm", (scene,), faults.FAULTS["none"].strike)
-        expected[name] = trial.run(quiet, 1, place, {name: 0.0}, keep=keep).recovery or 5.0
+        calm = trial.run(quiet, 1, place, {name: 0.0}, keep=options.keep)
+        expected[name] = calm.recovery or 5.0
         print(f"without a fault, {name}: {expected[name]:.1f} s", file=sys.stderr, flush=True)
+    known.write_text(json.dumps(expected))
     return expected
 
 
