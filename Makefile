@@ -7,7 +7,7 @@ PY := .venv/bin/python
 ARGS ?=
 
 .PHONY: help install warm plan status doctor test golden test-all test-s3 test-kills test-gateways \
-	lint format check lock bench-peers wheel clean
+	lint format check lock drill drill-scale bench-peers wheel clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -66,6 +66,13 @@ lock: install ## Resolve pyproject.toml into requirements.lock (ARGS=--upgrade: 
 	@$(PY) -m pip --quiet install uv==0.13.9
 	@$(PY) -m uv --quiet pip compile pyproject.toml --extra dev --universal \
 		--generate-hashes --no-header --no-emit-index-url --output-file requirements.lock $(ARGS)
+
+drill: install ## Rehearse faults: kills, a lost Redis, a wrong clock (ARGS="--times 50 --fault kill-worker")
+	@$(PY) -m tests.drill $(ARGS)
+
+drill-scale: install ## Make a large catalog on two hosts, and the same films in three ways
+	@$(PY) -m tests.drill.scale $(ARGS)
+	@$(PY) -m tests.drill.films
 
 bench-peers: install ## Measure one scene with other tools too (installs 1.4 GB of them, once)
 	@sh bench/peers/setup

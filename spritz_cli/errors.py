@@ -2,6 +2,7 @@
 
 VidgenError                      1  something asked for could not be had
 ├── RenderError                  1  a film could not be drawn or encoded
+│   └── EncoderKilled            1  ffmpeg was killed or lacks memory: try again
 ├── LeaseLost                    1  another process took over this template
 ├── ProviderError                1  the provider of footage refused, or failed
 │   ├── OutcomeUnknown           1  it may have accepted a request, and may charge for it
@@ -40,6 +41,10 @@ class VidgenError(Exception):
 
 class RenderError(VidgenError):
     """A film could not be drawn or encoded."""
+
+
+class EncoderKilled(RenderError):
+    """Somebody killed ffmpeg, or it lacks memory; the film is not to blame."""
 
 
 class LeaseLost(VidgenError):

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from spritz_cli.errors import InfrastructureError, LeaseLost, RenderError
+from spritz_cli.errors import EncoderKilled, InfrastructureError, LeaseLost, RenderError
 from spritz_cli.media import ffmpeg
 from spritz_cli.models import Film, Outcome, OutcomeStatus, Template, Video, dollars
 from spritz_cli.planning import (
@@ -38,6 +38,9 @@ Clock = Callable[[], datetime]
 #: The share of the work that is done when the film is drawn and encoded.
 DRAWN = 0.94
 CHECKED = 0.98
+
+#: Before a film is begun again whose encoder was killed, so that memory can be freed, in seconds.
+KILLED_PAUSES = (1.0, 4.0)
 
 
 def utc_now() -> datetime:
@@ -209,9 +212,7 @@ class _Maker:
             if missed and (shown := self._shown(tier)):
                 return "unchanged", shown, missed[0].error
             try:
-                film = tier.make(self.template, scratch, _reporter(lease))
-                lease.report(DRAWN, "checking")
-                check_film(film, self.template)
+                film = self._made_by(tier, scratch, lease)
             except TierUnavailable as exc:
                 missed.append(Closed(exc.reason, exc.message))
             except RenderError as exc:
@@ -220,6 +221,21 @@ class _Maker:
                 return _Made(film, tier, missed[0] if missed else _unconfigured(tier))
         # That no provider is configured is no news; what went wrong is.
         raise _NothingMade(next((told for told in missed if told.error), missed[0]))
+
+    def _made_by(self, tier: SourcedTier, scratch: Path, lease: Lease) -> Film:
+        """Return the tier's film, checked; begun again if the encoder was killed or starved."""
+        pauses = iter(KILLED_PAUSES)
+        while True:
+            try:
+                film = tier.make(self.template, scratch, _reporter(lease))
+                lease.report(DRAWN, "checking")
+                check_film(film, self.template)
+                return film
+            except EncoderKilled:
+                pause = next(pauses, None)
+                if pause is None:
+                    raise
+                time.sleep(pause)
 
     def _asks_anyway(self, closed: Closed) -> bool:
         """Whoever says --force does not wait for the time of the next try."""

@@ -267,6 +267,9 @@ class FilmWorker(Worker):
             job, retpid, ret_val, rusage
         )
         _kill_group(retpid)
+        for queue in self.queues:
+            # Killed before it had begun: RQ would put the job back a second time from here.
+            queue.intermediate_queue.remove(job.id)
         _tidy_up(job)
         if job.retries_left:
             self._pause(KILLED_PAUSES[min(_retries_made(job), len(KILLED_PAUSES) - 1)])

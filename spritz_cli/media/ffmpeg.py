@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
-from spritz_cli.errors import MissingLibrary, RenderError, StorageError
+from spritz_cli.errors import EncoderKilled, MissingLibrary, RenderError, StorageError
 from spritz_cli.media.montage import Clip, Frame, montage
 
 #: sRGB to BT.709 with full chroma and no SIMD-dependent rounding; setparams is
@@ -66,6 +66,13 @@ _COMPLAINT = re.compile(
 #: For decoding that nobody watches: every bit is read, but edges are not smoothed, and a
 #: second thread would only cost.
 _UNSEEN = ("-threads", "1", "-skip_loop_filter", "all")
+
+#: What ffmpeg says if it is given no memory or no thread. The settings of the encoder are
+#: ours and fine, so that it cannot be opened has no other reason.
+_WANT = re.compile(
+    "Cannot allocate memory|malloc|Resource temporarily unavailable|opening encoder"
+    "|failed to map segment"
+)
 
 PIPE_BYTES = 1 << 20
 
@@ -271,7 +278,7 @@ def _quiet() -> list[str]:
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
     # Footage may name itself in any bytes.
-    return subprocess.run(
+    done = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -279,6 +286,9 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
         errors="replace",
         check=False,
     )
+    if _is_starved(done.returncode, done.stderr):
+        raise _starved(done.returncode, done.stderr)
+    return done
 
 
 @contextmanager
@@ -319,7 +329,21 @@ def _failure(code: int, complaints: str, folder: Path) -> RenderError | StorageE
             f"the disk is full: ffmpeg could not write the film in {folder}",
             hint="Free some space (vidgen cleanup --dry-run shows what can go), then run it again.",
         )
+    if _is_starved(code, complaints):
+        return _starved(code, complaints)
     return RenderError(f"ffmpeg failed with exit code {code}: {_last_line(complaints)}")
+
+
+def _is_starved(code: int, complaints: str) -> bool:
+    return code < 0 or (code > 0 and _WANT.search(complaints) is not None)
+
+
+def _starved(code: int, complaints: str) -> EncoderKilled:
+    if code < 0:
+        told = f"ffmpeg was killed by signal {-code}, perhaps because the machine ran out of memory"
+    else:
+        told = f"ffmpeg lacks memory or threads (exit code {code}): {_last_line(complaints)}"
+    return EncoderKilled(told)
 
 
 def _last_line(text: str) -> str:

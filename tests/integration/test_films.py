@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
+import signal
 import subprocess
+import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from spritz_cli.errors import RenderError
+from spritz_cli.errors import EncoderKilled, RenderError
 from spritz_cli.media import ffmpeg
 from spritz_cli.media.captions import parse_webvtt
 from spritz_cli.models import Cue
@@ -128,14 +132,14 @@ def test_a_scene_that_fails_halfway_leaves_no_encoder_behind(
     assert children_of(os.getpid(), "ffmpeg") == []
 
 
-def children_of(pid: int, named: str) -> list[str]:
-    """The commands of living children, from /proc."""
+def children_of(pid: int, named: str) -> list[int]:
+    """The living children, from /proc."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             state = (folder / "stat").read_text().rpartition(")")
             if named in state[0] and int(state[2].split()[1]) == pid:
-                found.append(state[0])
+                found.append(int(folder.name))
     return found
 
 
@@ -152,6 +156,31 @@ def test_an_encoder_that_cannot_write_says_why(tmp_path: Path) -> None:
     frames = [bytes(4 * 64 * 64)] * 3
     with pytest.raises(RenderError, match=r"ffmpeg failed.*No such file"):
         ffmpeg.encode(frames, tmp_path / "gone" / "x.mp4", width=64, height=64, fps=30)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the encoder in /proc")
+def test_an_encoder_that_somebody_kills_is_told_from_one_that_fails(tmp_path: Path) -> None:
+    def frames() -> Iterator[bytes]:
+        for pid in children_of(os.getpid(), "ffmpeg"):
+            os.kill(pid, signal.SIGKILL)
+        yield from [bytes(4 * 64 * 64)] * 3
+
+    with pytest.raises(EncoderKilled, match="killed by signal 9"):
+        ffmpeg.encode(frames(), tmp_path / "x.mp4", width=64, height=64, fps=30)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits another process")
+@pytest.mark.parametrize("megabytes", [60, 260])
+def test_an_encoder_without_memory_is_told_from_one_that_fails(
+    tmp_path: Path, megabytes: int
+) -> None:
+    def frames() -> Iterator[bytes]:
+        (pid,) = children_of(os.getpid(), "ffmpeg")
+        resource.prlimit(pid, resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
+        yield from [bytes(4 * 1280 * 720)] * 30
+
+    with pytest.raises(EncoderKilled):
+        ffmpeg.encode(frames(), tmp_path / "x.mp4", width=1280, height=720, fps=30)
 
 
 def test_the_fingerprint_follows_what_is_drawn(catalog) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -211,6 +212,25 @@ def test_a_job_that_a_worker_was_just_taking_goes_back_to_its_place(
     assert hall.queue.waiting()[0] == job_id
     assert hall.connection.llen("rq:queue:video_generation:intermediate") == 0
     leaving.connection.close()
+
+
+def test_a_job_whose_process_is_killed_before_it_began_is_put_back_once(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id, _ = hall.enqueue("short")
+    hall.connection.lmove("rq:queue:video_generation", "rq:queue:video_generation:intermediate")
+    monkeypatch.setenv("REDIS_URL", hall.production.redis.url)
+    monkeypatch.setattr("spritz_cli.worker.KILLED_PAUSES", (0.0,))
+    parent = worker._worker(load_settings())
+    job = Job.fetch(job_id, connection=hall.connection, serializer="json")
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    parent.handle_work_horse_killed(job, gone.pid, signal.SIGKILL, None)
+    parent.handle_job_failure(job, parent.queues[0])
+    parent._put_back_untaken(parent.queues[0])
+
+    assert hall.queue.waiting() == [job_id]
+    parent.connection.close()
 
 
 def test_a_worker_that_the_server_forgot_makes_itself_known_again(

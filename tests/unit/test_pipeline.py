@@ -10,16 +10,16 @@ import pytest
 from redis import Redis
 
 from spritz_cli import pipeline
-from spritz_cli.errors import RenderError, StorageError
+from spritz_cli.errors import EncoderKilled, RenderError, StorageError
 from spritz_cli.media import ffmpeg
-from spritz_cli.models import Outcome, Template, Video
+from spritz_cli.models import Film, Outcome, Template, Video
 from spritz_cli.pipeline import PlanItem
 from spritz_cli.storage.budget import DailyBudget
 from spritz_cli.storage.leases import Leases
 from spritz_cli.storage.manifest import VideoManifest
 from spritz_cli.storage.videos import VideoStore
 from spritz_cli.testing import fake_redis, sample_template
-from spritz_cli.tiers.base import Offer, TierUnavailable
+from spritz_cli.tiers.base import Offer, Progress, TierUnavailable
 from tests.tiny import TinyTier
 
 TEMPLATE = sample_template(duration_seconds=5)
@@ -253,6 +253,35 @@ def test_a_failure_leaves_the_live_film_live(studio: Studio) -> None:
 
     assert outcome.status == "failed"
     assert outcome.video == live == studio.published()
+
+
+@dataclass
+class Unlucky(TinyTier):
+    """A tier whose encoder is killed for the first `times` films."""
+
+    times: int = 1
+
+    def make(self, template: Template, scratch: Path, progress: Progress) -> Film:
+        self.error = EncoderKilled("killed") if len(self.made) < self.times else None
+        return super().make(template, scratch, progress)
+
+
+def test_a_film_whose_encoder_is_killed_is_begun_again(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "KILLED_PAUSES", (0.0, 0.0))
+    studio.tiers = [Unlucky(times=2)]
+
+    assert studio.generate().status == "made"
+
+
+def test_a_film_whose_encoder_is_always_killed_fails(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "KILLED_PAUSES", (0.0, 0.0))
+    studio.tiers = [Unlucky(times=3)]
+
+    assert (studio.generate().status, studio.generate().status) == ("failed", "made")
 
 
 def test_the_next_tier_makes_the_film_and_says_why(studio: Studio) -> None:

@@ -1,0 +1,260 @@
+"""One trial: start, strike at a random instant, let the same command mend it, and look."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from redis import Redis
+
+from spritz_cli.bootstrap import Production, open_production
+from spritz_cli.settings import Settings
+from spritz_cli.storage.embedded import OpenRedis
+from tests.drill.faults import Fault, Scene, Struck, clock_of, command
+from tests.drill.house import FILMS, NEW, House
+from tests.drill.watch import Publications, Watch
+
+#: What a run may take before the trial gives it up, in seconds.
+PATIENCE = 90.0
+
+#: How often the same command is given again until every film is ready.
+MAX_RUNS = 4
+
+TEXT = f"There are {NEW}."
+
+
+@dataclass
+class Result:
+    """What one trial came to. `recovery` is None if not everything became ready."""
+
+    fault: str
+    seed: int
+    scene: str
+    instant: float
+    detail: str = ""
+    struck: bool = False
+    lost: list[str] = field(default_factory=list)
+    duplicates: list[str] = field(default_factory=list)
+    stuck: list[str] = field(default_factory=list)
+    leftovers: list[str] = field(default_factory=list)
+    vanished: list[str] = field(default_factory=list)
+    reruns: int = 0
+    recovery: float | None = None
+    away: float = 0.0
+    encodes: int = 0
+    seconds: float = 0.0
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        faults = (self.lost, self.duplicates, self.stuck, self.leftovers, self.vanished)
+        return not any(faults) and self.recovery is not None
+
+
+def run(fault: Fault, seed: int, place: Path, expected: dict[str, float], *, keep: bool) -> Result:
+    """Run one trial; `expected` holds the usual length of a run by scene, in seconds.
+
+    With `keep` the folder of a trial that was not clean stays.
+    """
+    chance = random.Random(f"{fault.name} {seed}")
+    scene = chance.choice(fault.scenes)
+    share = chance.random()
+    result = Result(fault.name, seed, scene.name, round(share * expected[scene.name], 3))
+    house = House(
+        place / f"{fault.name}-{seed}",
+        scene.external,
+        tcp=chance.random() < 0.5,
+        # One, and a film waits while the other is made; two, and both are made at once.
+        workers=chance.choice((1, 2)),
+    )
+    began = time.monotonic()
+    try:
+        house.prepare(place / "base")
+        with _watched(house, result) as watch:
+            _rehearse(fault, scene, chance, house, watch, result)
+        if result.struck:
+            _examine(house, result)
+    finally:
+        house.clear(keep and result.struck and not (result.clean and not result.failures))
+    result.seconds = round(time.monotonic() - began, 1)
+    return result
+
+
+@contextmanager
+def _watched(house: House, result: Result) -> Iterator[Watch]:
+    publications = Publications(house.videos, [f"newcomer/{topic}" for topic in FILMS])
+    watch = Watch(house.url, house.videos, FILMS, TEXT)
+    try:
+        yield watch
+    finally:
+        watch.close()
+        _count(publications.close(), result)
+        result.vanished = watch.vanished
+        result.away = round(watch.away_seconds, 2)
+        result.encodes = house.encodes()
+
+
+def _rehearse(
+    fault: Fault,
+    scene: Scene,
+    chance: random.Random,
+    house: House,
+    watch: Watch,
+    result: Result,
+) -> None:
+    clocks = {who: clock_of(house, who) if fault.fakes_clock else {} for who in ("worker", "run")}
+    if scene.workers:
+        house.start("worker", "-n", str(house.workers), extra=clocks["worker"])
+        house.wait_for_workers()
+    began = time.monotonic()
+    first = house.start(*command(scene.modes[0], house.workers), extra=clocks["run"])
+    with suppress(subprocess.TimeoutExpired):
+        first.wait(max(0.0, began + result.instant - time.monotonic()))
+    struck = _strike(fault, chance, house, first, watch)
+    if struck is None:
+        return
+    result.struck, result.detail = True, struck.detail
+    _mend(scene, struck, house, watch, result, clocks["run"])
+    if watch.complete_at is not None:
+        result.recovery = round(max(0.0, watch.complete_at - struck.healed_at), 2)
+    _dismiss(house, result)
+
+
+def _strike(
+    fault: Fault,
+    chance: random.Random,
+    house: House,
+    first: subprocess.Popen[bytes],
+    watch: Watch,
+) -> Struck | None:
+    """Strike as soon as there is something to strike, while the run lasts."""
+    watch.excused = fault.name == "redis-empty"
+    while (struck := fault.strike(house, chance)) is None:
+        if first.poll() is not None:
+            return None
+        time.sleep(0.01)
+    return struck
+
+
+def _mend(
+    scene: Scene,
+    struck: Struck,
+    house: House,
+    watch: Watch,
+    result: Result,
+    clock: dict[str, str],
+) -> None:
+    """Give the command again if it was killed, lost what was ready, or did not succeed."""
+    again = struck.killed_run or struck.lost_data
+    done = 0
+    for _ in range(MAX_RUNS):
+        runs = [run for run in house.commands if _is_run(run)][done:]
+        done += len(runs)
+        succeeded = [_wait(house, run, result) for run in runs]
+        failed = not all(succeeded)
+        if not (failed or again):
+            break
+        result.reruns += failed and not again
+        house.start(*command(scene.modes[0], house.workers), extra=clock)
+        again = False
+    # The poll may be a moment behind.
+    deadline = time.monotonic() + 1.0
+    while watch.complete_at is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    watch.excused = False
+
+
+def _is_run(run: subprocess.Popen[bytes]) -> bool:
+    return "warm" in run.args  # type: ignore[operator]
+
+
+def _wait(house: House, run: subprocess.Popen[bytes], result: Result) -> bool:
+    """Wait for a run; whether it succeeded."""
+    try:
+        code = run.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        result.failures.append("a run did not end")
+        run.kill()
+        return False
+    if code not in (0, -9):
+        result.failures.append(f"exit code {code}: {house.last_words(run)}")
+    return code == 0
+
+
+def _dismiss(house: House, result: Result) -> None:
+    """End the service as its manager would, and see who stays."""
+    services = [run for run in house.commands if not _is_run(run) and run.poll() is None]
+    for service in services:
+        service.terminate()
+    for service in services:
+        try:
+            service.wait(20)
+        except subprocess.TimeoutExpired:
+            result.leftovers.append("vidgen worker did not leave")
+            service.kill()
+    deadline = time.monotonic() + 5.0
+    while (alive := house.alive()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    result.leftovers += sorted(alive.values())
+
+
+def _count(published: Counter[str], result: Result) -> None:
+    result.duplicates = [f"{topic} × {count}" for topic, count in published.items() if count > 1]
+
+
+def _examine(house: House, result: Result) -> None:
+    with _opened(house) as production:
+        result.lost = [topic for topic in FILMS if not _is_whole(production, topic)]
+        result.stuck = list(_stuck(production.redis.client))
+    result.leftovers += _stray(production, house.videos)
+
+
+def _is_whole(production: Production, topic: str) -> bool:
+    video = production.manifest.peek("newcomer", topic)
+    if video is None or video.status != "ready" or video.text_body != TEXT:
+        return False
+    return production.store.verify(video)
+
+
+def _stuck(client: Redis) -> Iterator[str]:
+    """Yield what still claims that somebody is at work: leases, entries and jobs."""
+    for name in client.scan_iter("video:lease:*"):
+        yield name
+    for name in client.scan_iter("video:*", _type="hash"):
+        if client.hget(name, "status") == "processing":
+            yield f"{name} says processing"
+    for name in ("rq:queue:video_generation", "rq:queue:video_generation:intermediate"):
+        if waiting := client.llen(name):
+            yield f"{name}: {waiting} jobs"
+    if started := client.zcard("rq:wip:video_generation"):
+        yield f"rq:wip: {started} jobs"
+
+
+def _stray(production: Production, videos: Path) -> list[str]:
+    """Return what lies in the videos directory and is no part of a published film."""
+    store = production.store
+    kept = {path for film in store.videos() if film.published for path in film.paths}
+    found = (path for path in videos.rglob("*") if path.is_file() and path not in kept)
+    return [
+        str(path.relative_to(videos))
+        for path in found
+        # The lock of the scratch directories stays, as long as there is nothing beside it.
+        if path != videos / ".staging" / ".lock"
+    ]
+
+
+@contextmanager
+def _opened(house: House) -> Iterator[Production]:
+    if house.server is None:
+        with open_production(house.settings) as production:
+            yield production
+        return
+    settings: Settings = house.settings
+    with Redis.from_url(house.server.url, decode_responses=True) as client:
+        yield Production(settings, OpenRedis(client, house.server.url))
