@@ -183,6 +183,8 @@ class _Run:
         """The job vanished, or its worker did: see whether it was done, else queue it anew."""
         made = self._made_since(film)
         if made is not None:
+            # Else RQ would have it made again, by force if that was asked for.
+            self._outlast(lambda: self._queue.forget(film.job_id))
             self._finish(film, made)
         elif film.attempts >= MAX_ATTEMPTS:
             error = f"its worker vanished {film.attempts} times"

@@ -22,7 +22,7 @@ from spritz_cli.bootstrap import Production, open_production
 from spritz_cli.job_queue import FUNCTION, JobQueue, JobState
 from spritz_cli.local_workers import LocalWorkers
 from spritz_cli.models import Template
-from spritz_cli.planning import ingredients
+from spritz_cli.planning import PlanItem, ingredients
 from spritz_cli.settings import load_settings
 from spritz_cli.storage.leases import LeaseInfo
 from tests.processes import Family, wait_until
@@ -231,6 +231,28 @@ def test_a_job_whose_process_is_killed_before_it_began_is_put_back_once(
 
     assert hall.queue.waiting() == [job_id]
     parent.connection.close()
+
+
+def test_a_job_whose_worker_was_killed_after_its_film_was_published_is_forgotten(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id, _ = hall.enqueue("short")
+    monkeypatch.setenv("REDIS_URL", hall.production.redis.url)
+    killed = worker._worker(load_settings())
+    job = Job.fetch(job_id, connection=hall.connection, serializer="json")
+    killed.prepare_execution(job)
+    killed.connection.close()
+    template = hall.template("short")
+    item = PlanItem(template, "make", "new")
+    with jobs._Run(hall.production, 1, False, runs.ignore) as run:
+        run._awaited[template.name] = film = jobs._Awaited(item, job_id, ours=True)
+        runs.generate(hall.production, template)
+        run._try_again(film)
+        outcome = run._outcomes[template.name]
+
+    assert outcome.status == "made"
+    assert hall.state(job_id) is None
+    assert hall.connection.zcard("rq:wip:video_generation") == 0
 
 
 def test_a_worker_that_the_server_forgot_makes_itself_known_again(
