@@ -6,8 +6,7 @@
 PY := .venv/bin/python
 ARGS ?=
 
-.PHONY: help install warm plan status doctor test golden test-all test-s3 test-kills test-gateways \
-	lint format check lock drill drill-scale bench-peers wheel clean
+.PHONY: help install warm plan status doctor test golden test-all test-s3 test-kills test-gateways lint format check lock drill drill-scale bench-peers wheel clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
