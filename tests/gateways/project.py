@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ class Project:
             # It ends its workers and its server by itself.
             end(process, signal.SIGINT)
             raise
+        self._log(arguments, process.returncode, out, err)
         document: dict[str, Any] = json.loads(out) if out else {"error": err.strip()}
         if "error" in document:
             raise Broken(f"vidgen {' '.join(arguments)}: {document['error']}")
@@ -92,6 +93,10 @@ class Project:
         """Return the journal of every order."""
         found = self.folder.glob("videos/.footage/*/*/*.json")
         return [json.loads(path.read_text("utf-8")) for path in found]
+
+    def _log(self, arguments: Sequence[str], code: int, out: str, err: str) -> None:
+        with (self.folder / "vidgen.log").open("a", encoding="utf-8") as log:
+            log.write(f"$ vidgen {' '.join(arguments)}\n{out}{err}exit code {code}\n\n")
 
 
 def _outcome(entry: Mapping[str, Any]) -> str:
