@@ -120,9 +120,11 @@ class House:
         return f"unix://{self.folder}/.vidgen/redis/redis.sock"
 
     def last_words(self, command: subprocess.Popen[bytes]) -> str:
-        """Return the last lines that a command wrote."""
+        """Return what a command said to be wrong, or else the end of what it wrote."""
         log = next(iter(self.folder.glob(f"log-{self.commands.index(command)}-*")))
-        return " / ".join(log.read_text(errors="replace").splitlines()[-3:])
+        lines = log.read_text(errors="replace").splitlines()
+        wrong = [line for line in lines if line.startswith(("FAILED", "error"))]
+        return " / ".join(wrong or lines[-3:])
 
     def prepare(self, base: Path) -> None:
         """Begin where `base` ended: one film is live; edit the catalog so that it is stale."""
