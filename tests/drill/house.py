@@ -130,6 +130,7 @@ class House:
         """Begin where `base` ended: one film is live; edit the catalog so that it is stale."""
         shutil.rmtree(self.folder, ignore_errors=True)
         shutil.copytree(base, self.folder)
+        (self.folder / "encodes").unlink()
         write_films(self.folder, count=NEW)
         for topic in FILMS:
             (self.videos / "newcomer" / topic).mkdir(parents=True, exist_ok=True)
