@@ -40,6 +40,17 @@ while True:
 """
 
 
+# Has a scratch directory and takes its time; the lock of all of them is free again.
+HOLDER = """
+import sys, time
+from pathlib import Path
+from spritz_cli.storage.videos import VideoStore
+with VideoStore(Path(sys.argv[1])).staging():
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
 def publish(store: VideoStore, content: str = "film", *, on_full_disk: bool = False) -> Video:
     with store.staging() as scratch:
         film = sample_film(scratch, content)
@@ -83,7 +94,7 @@ def test_what_killed_writers_leave_can_be_swept(tmp_path: Path) -> None:
 
 def test_a_stopped_writer_keeps_its_scratch_directory(tmp_path: Path) -> None:
     store = VideoStore(tmp_path / "videos")
-    with writing(store) as writer:
+    with writing(store, HOLDER) as writer:
         writer.send_signal(signal.SIGSTOP)
         assert store.sweep() == []
         writer.kill()
@@ -164,9 +175,9 @@ def limited_file_size(size: int) -> Iterator[None]:
 
 
 @contextmanager
-def writing(store: VideoStore) -> Iterator[subprocess.Popen[str]]:
+def writing(store: VideoStore, program: str = WRITER) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(store.root)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", program, str(store.root)], stdout=subprocess.PIPE, text=True
     )
     with process:
         try:

@@ -61,7 +61,8 @@ class Hall:
 
     def film_process(self) -> int:
         """Return the process that draws, which is ffmpeg's parent."""
-        encoder = min(wait_until(lambda: self.family.alive("ffmpeg")))
+        # By what it reads: a process also tries once whether its ffmpeg runs at all.
+        encoder = min(wait_until(lambda: self.family.alive("rawvideo")))
         fields = Path(f"/proc/{encoder}/stat").read_text().rpartition(")")[2].split()
         return int(fields[1])
 
