@@ -186,7 +186,7 @@ def _outline(surface: Any, node: _Node) -> None:
         context.translate(x + dx * size, y + dy * size)
         context.scale(size)
         path, _ = _path(outline)
-        cairocffi.cairo.cairo_append_path(context._pointer, path)  # noqa: SLF001
+        cairocffi.cairo.cairo_append_path(context._pointer, path)  # noqa: SLF001 - as cairocffi documents
         context.restore()
 
 

@@ -193,7 +193,7 @@ class EmbeddedServer:
     def _await_answer(self) -> bool:
         """Whether the server answers; False as soon as it is dead."""
         # Every caller needs it next, and to load it takes as long as the server's start.
-        import redis  # noqa: F401
+        import redis  # noqa: F401 - only loaded
 
         for _ in until(PATIENCE):
             if self._ask(b"PING").startswith(b"+PONG"):

@@ -147,24 +147,27 @@ class Delivery:
 
     def _sent_once(self, order: Order) -> Order:
         """Send the request, exactly once, and record what came of it."""
-        proven = False
+        # A client that cannot be made must not leave an order behind that seems to be sent.
+        api = self.provider.api
         while not self.provider.gate.enter(order.id):
             self._pause()
+        proven = False
         try:
             self.provider.require_whole()
             order = self._record(order, state="sending", sent_at=self.provider.clock())
-            job = self.provider.api.submit(_request(order), idempotency_key=order.id)
+            job = api.submit(_request(order), idempotency_key=order.id)
             proven = True
+            # Before anything else: the server that keeps the gate may be away by now.
+            return self._record(order, state="submitted", remote_id=job.id)
         except OutcomeUnknown as exc:
             return self._record(order, state="unknown", error=exc.message)
         except ProviderError as exc:
+            self._record(order, state="refused", error_kind=exc.kind, error=exc.message)
             # Under the gate, so that nobody else comes to a provider that is known to be dead.
             self.provider.note(exc)
-            self._record(order, state="refused", error_kind=exc.kind, error=exc.message)
             raise
         finally:
             self.provider.gate.leave(order.id, proven=proven)
-        return self._record(order, state="submitted", remote_id=job.id)
 
     def _refused(self, order: Order, exc: ProviderError) -> TierUnavailable:
         """The provider did not take the order: nothing is charged."""

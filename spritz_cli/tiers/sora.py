@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from spritz_cli.errors import RenderError
+from spritz_cli.errors import EncoderKilled, RenderError
 from spritz_cli.models import Film, Source, Template
 from spritz_cli.scene.drawing import SceneLibrary
 from spritz_cli.storage.footage import FootageStore, Order
@@ -59,9 +59,14 @@ class SoraTier:
 
     def offer(self, template: Template) -> Offer:
         """Return the price of the segments that nobody has ordered yet."""
-        micro, paid = self._price(template), self._paid(template)
-        if micro is None:
-            return Offer(0, NEVER, "unpriced", self._unpriced(template))
+        micro = 0
+        if wanted := self._wanted(template):
+            provider, brief = wanted
+            price = provider.price(brief, brief.missing(self._footage.orders(template)))
+            if price is None:
+                return Offer(0, NEVER, "unpriced", provider.unpriced(brief))
+            micro = price
+        paid = self._paid(template)
         owed = self._upgrades.get(template.key) if paid else None
         if owed is None or owed.paid != paid:
             return Offer(micro)
@@ -71,6 +76,9 @@ class SoraTier:
         """Buy what is missing, within the budget, and draw over it."""
         try:
             film = self._film(template, scratch, progress)
+        except EncoderKilled:
+            # The machine's fault: no reason to leave the footage alone.
+            raise
         except (TierUnavailable, RenderError) as exc:
             self._upgrades.remember(template.key, _owed(self._paid(template) or "", exc))
             raise
@@ -87,37 +95,31 @@ class SoraTier:
         film = compose(template, self._library, segments, scratch, drawn)
         return replace(film, source=_source(orders))
 
-    def _brief(self, template: Template) -> Brief | None:
+    def _wanted(self, template: Template) -> tuple[Provider, Brief] | None:
+        """Return whom to ask for what; None without a provider."""
         provider = self._provider
-        return brief_for(template, provider.profile, provider.model) if provider else None
-
-    def _price(self, template: Template) -> int | None:
-        brief = self._brief(template)
-        if self._provider is None or brief is None:
-            return 0
-        return self._provider.price(brief, brief.missing(self._footage.orders(template)))
-
-    def _unpriced(self, template: Template) -> str:
-        brief = self._brief(template)
-        return self._provider.unpriced(brief) if self._provider and brief else ""
+        return (
+            (provider, brief_for(template, provider.profile, provider.model)) if provider else None
+        )
 
     def _paid(self, template: Template) -> str | None:
-        brief = self._brief(template)
-        if brief:
-            return brief.paid
+        if wanted := self._wanted(template):
+            return wanted[1].paid
         found = footage_in_hand(template, self._footage)
         return found[0].paid if found else None
 
     def _orders(self, template: Template, scratch: Path, progress: Progress) -> Sequence[Order]:
-        brief = self._brief(template)
-        if self._provider is None or brief is None:
+        wanted = self._wanted(template)
+        if wanted is None:
             return footage_in_hand(template, self._footage) or _refuse()
         from spritz_cli.tiers.purchase import Purchase
+
+        provider, brief = wanted
 
         def bought(share: float, stage: str = "footage") -> None:
             progress(FOOTAGE_SHARE * share, stage)
 
-        return Purchase(brief, self._provider, self._footage, bought).segments(scratch)
+        return Purchase(brief, provider, self._footage, bought).segments(scratch)
 
 
 def _refuse() -> Sequence[Order]:

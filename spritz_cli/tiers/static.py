@@ -30,7 +30,7 @@ class StaticTier:
         """Return everything the film is made from; its digest is the fingerprint."""
         return drawing_inputs(self._library, template, template.fallback_static)
 
-    def offer(self, template: Template) -> Offer:  # noqa: ARG002
+    def offer(self, template: Template) -> Offer:  # noqa: ARG002 - all are
         """Drawing is free."""
         return Offer()
 

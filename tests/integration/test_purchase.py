@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from spritz_cli.errors import RedisUnavailable
 from spritz_cli.models import Template
 from spritz_cli.settings import shipped
 from spritz_cli.storage.budget import DailyBudget
@@ -42,6 +43,7 @@ class Shop:
     cap_micro: int | None = 5_000_000
     deadline_seconds: float = 3.0
     key: str = "sk-of-this-test"
+    gate: type[Gate] = Gate
 
     @property
     def budget(self) -> DailyBudget:
@@ -57,7 +59,7 @@ class Shop:
             budget=self.budget,
             circuit=Circuit(*shared),
             slots=Slots(*shared, self.profile.max_in_flight),
-            gate=Gate(*shared),
+            gate=self.gate(*shared),
             deadline_seconds=self.deadline_seconds,
             sleep=_nap,
         )
@@ -278,6 +280,39 @@ def test_where_the_provider_lists_nothing_a_doubtful_order_stays_held(shop: Shop
 
     assert [shop.outcome() for _ in range(3)] == ["provider_error"] * 3
     assert (shop.api.posts, shop.states(), shop.used) == (0, ["unknown"], PRICE)
+
+
+class LostRedis(Gate):
+    """A gate whose server goes away while the request is on its way."""
+
+    def leave(self, owner: str, proven: bool) -> None:
+        raise RedisUnavailable("Redis: gone")
+
+
+def test_the_id_of_a_paid_job_is_recorded_before_anything_else_can_fail(shop: Shop) -> None:
+    shop.gate = LostRedis
+    with pytest.raises(RedisUnavailable):
+        shop.buy()
+    assert [order.remote_id for order in shop.footage.orders(TEMPLATE)] == [shop.api.jobs[0].id]
+
+    shop.gate = Gate
+    assert shop.outcome() == "made"
+    assert (shop.api.posts, shop.used) == (1, PRICE)
+
+
+def test_an_order_that_was_refused_is_recorded_before_anything_else_can_fail(shop: Shop) -> None:
+    shop.gate = LostRedis
+    shop.api.behave("payment_required")
+    with pytest.raises(RedisUnavailable):
+        shop.buy()
+    assert shop.states() == ["refused"]
+
+
+def test_a_key_that_cannot_be_sent_costs_nothing(shop: Shop) -> None:
+    shop.key = "sk-\nof"
+
+    assert shop.refused().reason == "provider_error"
+    assert (shop.states(), shop.used, shop.api.posts) == (["refused"], 0, 0)
 
 
 def _interrupted(shop: Shop, state: Any, **changes: Any) -> Order:
