@@ -1,7 +1,7 @@
 """Draws marks with CairoSVG, and only where a frame differs from the one before.
 
-Each leaf is drawn once into a recording and replayed by cairo under whatever
-matrix places it, so that what only moves is never interpreted again. Between
+Each leaf is read once and then painted by cairo under whatever matrix places
+it, so that what only moves is never interpreted again. Between
 two frames only the rectangles that changed are painted, and the result is the
 same, byte for byte, as painting everything.
 """
@@ -17,9 +17,6 @@ from spritz_cli.scene.recorder import Recorder, Recording, cairocffi
 
 #: More recordings than the busiest film needs at once; keeps memory flat.
 KEPT_RECORDINGS = 1500
-
-#: Pictures of what stands still; each is at most a frame, 3.7 MB.
-KEPT_PICTURES = 40
 
 Box = tuple[int, int, int, int]
 """x0, y0, x1, y1 in whole pixels, x1 and y1 outside."""
@@ -45,7 +42,6 @@ class Canvas:
         self._recorder = Recorder(width, height)
         self._recordings: dict[Leaf, Recording] = {}
         self._clips: dict[Definition, tuple[float, float, float, float]] = {}
-        self._pictures: dict[Mark, Any] = {}
         self._shown: tuple[Item, ...] | None = None
 
     def show(self, items: tuple[Item, ...]) -> bool:
@@ -97,13 +93,8 @@ class Canvas:
         context = cairocffi.Context(self._scratch)
         if self._transparent:
             _clear(context, damage)
-        standing = self._standing(items)
-        self._pictures = {mark: self._pictures[mark] for mark in standing & self._pictures.keys()}
         for item in items:
-            if isinstance(item, Mark) and item in standing:
-                self._paint_standing(context, item, damage)
-            else:
-                self._paint_item(context, item, damage)
+            self._paint_item(context, item, damage)
         self._scratch.flush()
         self._take_over(damage)
 
@@ -115,36 +106,6 @@ class Canvas:
         context.paint()
         self._surface.flush()
 
-    def _standing(self, items: Iterable[Item]) -> set[Mark]:
-        """Return the marks that stood in the frame before, without what is cheap to draw."""
-        before = {item for item in self._shown or () if isinstance(item, Mark)}
-        marks = {item for item in items if isinstance(item, Mark)}
-        return {mark for mark in before & marks if not _is_plain(mark)}
-
-    def _paint_standing(self, context: Any, mark: Mark, damage: list[Box]) -> None:
-        """Copy from a picture of the mark what is damaged."""
-        box = self._box(mark)
-        if box is None or not any(_overlap(box, other) for other in damage):
-            return
-        box = _common(box, (0, 0, self.width, self.height))
-        picture = self._picture(mark, box)
-        context.save()
-        _clip_to(context, damage)
-        context.set_source_surface(picture, box[0], box[1])
-        context.paint()
-        context.restore()
-
-    def _picture(self, mark: Mark, box: Box) -> Any:
-        if mark in self._pictures:
-            return self._pictures[mark]
-        picture = cairocffi.ImageSurface(cairocffi.FORMAT_ARGB32, box[2] - box[0], box[3] - box[1])
-        context = cairocffi.Context(picture)
-        context.translate(-box[0], -box[1])
-        self._paint_mark(context, mark, box)
-        if len(self._pictures) < KEPT_PICTURES:
-            self._pictures[mark] = picture
-        return picture
-
     def _paint_item(self, context: Any, item: Item, damage: list[Box]) -> None:
         box = self._box(item)
         if box is None or not any(_overlap(box, other) for other in damage):
@@ -155,26 +116,24 @@ class Canvas:
             # A plain rectangle survives any clip, and the paper is one: fill no more than needed.
             for other in damage:
                 if _overlap(box, other):
-                    self._paint_mark(context, item, _common(box, other))
+                    self._paint_piece(context, item, _common(box, other))
         else:
-            self._paint_mark(context, item, box)
+            self._recording(item.leaf).paint(context, item.matrix)
 
-    def _paint_mark(self, context: Any, mark: Mark, box: Box) -> None:
-        recording = self._recording(mark.leaf)
+    def _paint_piece(self, context: Any, mark: Mark, clip: Box) -> None:
         context.save()
-        _clip_to(context, [box])
-        context.transform(cairocffi.Matrix(*mark.matrix))
-        context.set_source_surface(recording.surface, 0, 0)
-        context.paint()
+        _clip_to(context, [clip])
+        self._recording(mark.leaf).paint(context, mark.matrix)
         context.restore()
 
     def _paint_layer(self, context: Any, layer: Layer, damage: list[Box]) -> None:
+        box = self._box(layer) or (0, 0, 0, 0)
         context.save()
         if layer.clip is not None:
             self._clip(context, layer.clip, layer.matrix)
         if layer.opacity < 1:
             # A group is as large as the clip: keep it to what it holds.
-            _clip_to(context, [self._box(layer) or (0, 0, 0, 0)])
+            _clip_to(context, [box])
             context.push_group()
         for item in layer.items:
             self._paint_item(context, item, damage)

@@ -33,6 +33,11 @@ SIZES = frozenset(("width", "height", "r", "rx", "ry", "stroke-width", "font-siz
 NUMBERS = SIZES | {"x", "y", "cx", "cy", "x1", "y1", "x2", "y2", "stroke-dashoffset"}
 NUMBERS |= {"fill-opacity", "stroke-opacity"}
 
+#: What a shape may have, or a group for its shapes.
+USUAL = NUMBERS | {"d", "points", "fill", "fill-rule", "stroke", "stroke-dasharray"}
+USUAL |= {"stroke-linecap", "stroke-linejoin", "stroke-miterlimit"}
+USUAL |= {"font-family", "font-weight", "text-anchor"}
+
 _URL = re.compile(r"url\(#([^)]+)\)")
 _STEP = re.compile(r"(\w+)\s*\(([^)]*)\)")
 
@@ -128,7 +133,11 @@ class _Reader:
     def _inside(
         self, tag: str, element: Element, matrix: Matrix, inherited: Mapping[str, str]
     ) -> Iterator[Item]:
-        style = {name: value for name, value in element.attrib.items() if name not in OWN}
+        style = {
+            name: value
+            for name, value in element.attrib.items()
+            if name not in OWN and not name.startswith("data-")
+        }
         style = {**inherited, **style} if inherited else style
         if tag == "g":
             yield from self.items(element, matrix, style)
@@ -159,6 +168,10 @@ class _Reader:
 def check(leaf: Leaf) -> None:
     """Refuse what CairoSVG would silently draw as nothing or all over the frame."""
     for name, value in leaf.attributes:
+        if name not in USUAL:
+            raise RenderError(
+                f"scenes cannot draw {name}= on <{leaf.tag}>", hint="See svg_templates/README.md"
+            )
         if name in NUMBERS and not _is_number(value, at_least=0 if name in SIZES else -math.inf):
             shown = " ".join(f'{key}="{text[:60]}"' for key, text in leaf.attributes)
             raise RenderError(f"<{leaf.tag} {shown}>: {name} is no number that can be drawn")

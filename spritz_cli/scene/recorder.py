@@ -1,19 +1,22 @@
-"""Single elements drawn by CairoSVG into recordings that cairo can replay anywhere."""
+"""Single elements, read by CairoSVG once, that cairo can then paint anywhere."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from contextlib import suppress
-from functools import cache
+from functools import cache, lru_cache
+from struct import Struct
 from typing import Any, NamedTuple
 
 from spritz_cli.errors import MissingLibrary, RenderError
 from spritz_cli.scene import text
-from spritz_cli.scene.document import GRADIENTS, NUMBERS, Definition, Leaf, check
+from spritz_cli.scene.document import GRADIENTS, USUAL, Definition, Leaf, Matrix, check
 
 try:
     import cairocffi
     import cairosvg.surface
+    from cairosvg.colors import color
     from cairosvg.defs import gradient_or_pattern
     from cairosvg.helpers import PointError, normalize, paint, size
 except OSError as exc:
@@ -26,15 +29,68 @@ except OSError as exc:
 #: The canvas takes cairo from here, so that its absence is told in one place.
 __all__ = ["Recorder", "Recording", "cairocffi"]
 
+cairo, _new = cairocffi.cairo, cairocffi.ffi.new
+
+
+Extents = tuple[float, float, float, float]
+
+
+class Stroke(NamedTuple):
+    source: Any
+    width: float
+    cap: int
+    join: int
+    miter_limit: float
+    dashes: tuple[float, ...]
+    offset: float
+
+    @property
+    def reach(self) -> float:
+        """How far from the path it may ink; cairo could tell exactly, but only by drawing it."""
+        corner = self.miter_limit if self.join == cairocffi.LINE_JOIN_MITER else 1.0
+        return max(corner, math.sqrt(2)) * self.width / 2
+
+    def hand_to(self, pen: Any) -> None:
+        cairo.cairo_set_source(pen, _pointer(self.source))
+        cairo.cairo_set_line_width(pen, self.width)
+        cairo.cairo_set_line_cap(pen, self.cap)
+        cairo.cairo_set_line_join(pen, self.join)
+        cairo.cairo_set_miter_limit(pen, self.miter_limit)
+        cairo.cairo_set_dash(pen, self.dashes, len(self.dashes), self.offset)
+
 
 class Recording(NamedTuple):
-    surface: Any
-    extents: tuple[float, float, float, float] | None
-    """x, y, width, height of the ink; None when nothing was drawn."""
+    """The outline of an element and what it is painted with, in the element's own coordinates."""
+
+    extents: Extents | None
+    """x, y, width, height of the ink; None when there is nothing to see."""
+    path: Any = None
+    fill: Any = None
+    fill_rule: int = cairocffi.FILL_RULE_WINDING
+    stroke: Stroke | None = None
+
+    def paint(self, context: Any, matrix: Matrix) -> None:
+        """Draw it where the matrix places it."""
+        # Each method of cairocffi asks for the status: half the time of a small shape.
+        pen = _pointer(context)
+        cairo.cairo_save(pen)
+        cairo.cairo_transform(pen, _new("cairo_matrix_t *", matrix))
+        cairo.cairo_append_path(pen, self.path)
+        if self.fill is not None:
+            cairo.cairo_set_source(pen, _pointer(self.fill))
+            cairo.cairo_set_fill_rule(pen, self.fill_rule)
+            cairo.cairo_fill_preserve(pen)
+        if self.stroke is not None:
+            self.stroke.hand_to(pen)
+            cairo.cairo_stroke_preserve(pen)
+        # A clip that is set next would take what is left of the path for its own.
+        cairo.cairo_new_path(pen)
+        cairo.cairo_restore(pen)
+        context._check_status()  # noqa: SLF001
 
 
 class Recorder(cairosvg.surface.Surface):  # type: ignore[misc]
-    """CairoSVG's drawing of single elements, without its document and text layout."""
+    """CairoSVG's reading of single elements, without its document and text layout."""
 
     def __init__(self, width: int, height: int) -> None:
         # The base class would parse a document here; its other fields are these.
@@ -44,100 +100,103 @@ class Recorder(cairosvg.surface.Surface):  # type: ignore[misc]
         for registry in _REGISTRIES:
             setattr(self, registry, {})
         self.parent_node = self._old_parent_node = None
-        self.dpi, self.font_size, self.stroke_and_fill = 96, 16, True
+        self.dpi, self.font_size, self.stroke_and_fill = 96, 16, False
         self.map_rgba = self.map_image = None
+        # Nothing is ever drawn on it: it holds the outline and the paints of one element.
+        self._desk = cairocffi.Context(cairocffi.ImageSurface(cairocffi.FORMAT_A8, 1, 1))
 
     def record(self, leaf: Leaf) -> Recording:
         check(leaf)
-        surface = cairocffi.RecordingSurface(cairocffi.CONTENT_COLOR_ALPHA, None)
-        self._draw_on(cairocffi.Context(surface), leaf)
-        x, y, width, height = surface.ink_extents()
-        return Recording(surface, (x, y, width, height) if width > 0 and height > 0 else None)
-
-    def trace(self, context: Any, clip: Definition) -> None:
-        """Add the outline of a clip path to the context's path."""
-        self.context, self.stroke_and_fill = context, False
-        for child in clip.children:
-            self.draw(_Node(child.tag, child.attributes))
-        self.stroke_and_fill = True
-
-    def extents(self, clip: Definition) -> tuple[float, float, float, float]:
-        context = cairocffi.Context(cairocffi.RecordingSurface(cairocffi.CONTENT_ALPHA, None))
-        self.trace(context, clip)
-        x0, y0, x1, y1 = context.path_extents()
-        return x0, y0, x1 - x0, y1 - y0
-
-    def draw(self, node: _Node) -> None:
-        """Draw an element as CairoSVG does; what has only usual attributes at half the cost."""
-        if not _USUAL.issuperset(node):
-            super().draw(node)
-        elif size(self, node.get("width", "1")) and size(self, node.get("height", "1")):
-            self.font_size = size(self, node.get("font-size", "16"))
-            self.context.save()
-            self._trace(node)
-            if self.stroke_and_fill:
-                self._fill(node)
-                self._stroke(node)
-            self.context.restore()
-
-    def _trace(self, node: _Node) -> None:
-        self.context.move_to(size(self, node.get("x"), "x"), size(self, node.get("y"), "y"))
-        with suppress(PointError):
-            cairosvg.surface.TAGS[node.tag](self, node)
-
-    def _fill(self, node: _Node) -> None:
-        fill = node.get("fill", "black")
-        if fill == "none":
-            return
-        if node.get("fill-rule") == "evenodd":
-            self.context.set_fill_rule(cairocffi.FILL_RULE_EVEN_ODD)
-        self._take(node, fill, float(node.get("fill-opacity", 1)))
-        self.context.fill_preserve()
-
-    def _stroke(self, node: _Node) -> None:
-        stroke = node.get("stroke", "none")
-        if stroke == "none":
-            self.context.new_path()
-            return
-        self._set_line(node)
-        self._take(node, stroke, float(node.get("stroke-opacity", 1)))
-        self.context.stroke()
-
-    def _set_line(self, node: _Node) -> None:
-        context = self.context
-        context.set_line_width(size(self, node.get("stroke-width", "1")))
-        context.set_line_cap(_CAPS.get(node.get("stroke-linecap", ""), cairocffi.LINE_CAP_BUTT))
-        context.set_line_join(
-            _JOINS.get(node.get("stroke-linejoin", ""), cairocffi.LINE_JOIN_MITER)
-        )
-        context.set_miter_limit(float(node.get("stroke-miterlimit", 4)))
-        dashes = [size(self, dash) for dash in normalize(node.get("stroke-dasharray", "")).split()]
-        if sum(dashes):
-            context.set_dash(dashes, size(self, node.get("stroke-dashoffset")))
-
-    def _take(self, node: _Node, colour: str, opacity: float) -> None:
-        source, plain = paint(colour)
-        if not gradient_or_pattern(self, node, source, opacity):
-            self.context.set_source_rgba(*self.map_color(plain, opacity))
-
-    def _draw_on(self, context: Any, leaf: Leaf) -> None:
-        self.context = context
+        self.context = self._desk
         self.gradients = {dict(paint.attributes)["id"]: _tree(paint) for paint in leaf.paints}
+        node = _Node(_OUTLINE if leaf.tag == "text" else leaf.tag, leaf.attributes, leaf.text)
+        self.context.save()
         try:
-            self.draw(
-                _Node(_OUTLINE if leaf.tag == "text" else leaf.tag, leaf.attributes, leaf.text)
-            )
+            return self._record(node)
         except (ValueError, TypeError, KeyError, IndexError, cairocffi.CairoError) as exc:
             shown = " ".join(f'{name}="{value[:60]}"' for name, value in leaf.attributes)
             raise RenderError(f"<{leaf.tag} {shown}> cannot be drawn: {exc!r}") from exc
+        finally:
+            self.context.restore()
+
+    def trace(self, context: Any, clip: Definition) -> None:
+        """Add the outline of a clip path to the context's path."""
+        self.context = context
+        for child in clip.children:
+            # Whatever else it may have, such as a transform, is left to CairoSVG.
+            node = _Node(child.tag, child.attributes)
+            trace = self._trace if USUAL.issuperset(node) else self.draw
+            trace(node)
+
+    def extents(self, clip: Definition) -> Extents:
+        self._desk.new_path()
+        self.trace(self._desk, clip)
+        x0, y0, x1, y1 = self._desk.path_extents()
+        return x0, y0, x1 - x0, y1 - y0
+
+    def _record(self, node: _Node) -> Recording:
+        self.font_size = size(self, node.get("font-size", "16"))
+        self._desk.new_path()
+        self._trace(node)
+        path = _copied_path(self._desk)
+        fill, stroke = self._fill(node), self._stroke(node)
+        extents = _around(self._desk.path_extents(), stroke.reach if stroke else 0.0)
+        rule = _RULES.get(node.get("fill-rule", ""), cairocffi.FILL_RULE_WINDING)
+        return Recording(extents if fill or stroke else None, path, fill, rule, stroke)
+
+    def _trace(self, node: _Node) -> None:
+        if size(self, node.get("width", "1")) and size(self, node.get("height", "1")):
+            self.context.move_to(size(self, node.get("x"), "x"), size(self, node.get("y"), "y"))
+            with suppress(PointError):
+                cairosvg.surface.TAGS[node.tag](self, node)
+
+    def _fill(self, node: _Node) -> Any:
+        fill = node.get("fill", "black")
+        return None if fill == "none" else self._source(node, fill, node.get("fill-opacity", "1"))
+
+    def _stroke(self, node: _Node) -> Stroke | None:
+        stroke = node.get("stroke", "none")
+        if stroke == "none":
+            return None
+        dashes = [size(self, dash) for dash in normalize(node.get("stroke-dasharray", "")).split()]
+        return Stroke(
+            self._source(node, stroke, node.get("stroke-opacity", "1")),
+            size(self, node.get("stroke-width", "1")),
+            _CAPS.get(node.get("stroke-linecap", ""), cairocffi.LINE_CAP_BUTT),
+            _JOINS.get(node.get("stroke-linejoin", ""), cairocffi.LINE_JOIN_MITER),
+            float(node.get("stroke-miterlimit", 4)),
+            tuple(dashes) if sum(dashes) else (),
+            size(self, node.get("stroke-dashoffset")),
+        )
+
+    def _source(self, node: _Node, colour: str, opacity: str) -> Any:
+        source, plain = paint(colour)
+        if gradient_or_pattern(self, node, source, float(opacity)):
+            return self.context.get_source()
+        return _solid(plain, float(opacity))
 
 
-#: Whatever else an element may have, such as a transform in a clip path, is left to CairoSVG.
-_USUAL = NUMBERS | {"d", "points", "fill", "fill-rule", "stroke", "stroke-dasharray"}
-_USUAL |= {"stroke-linecap", "stroke-linejoin", "stroke-miterlimit"}
-_USUAL |= {"font-family", "font-weight", "text-anchor"}
+@lru_cache(maxsize=1000)
+def _solid(colour: str, opacity: float) -> Any:
+    return cairocffi.SolidPattern(*color(colour, opacity))
+
+
+def _pointer(thing: Any) -> Any:
+    return thing._pointer  # noqa: SLF001 - what cairocffi documents for calls of one's own
+
+
+def _copied_path(context: Any) -> Any:
+    return cairocffi.ffi.gc(cairo.cairo_copy_path(_pointer(context)), cairo.cairo_path_destroy)
+
+
+def _around(box: tuple[float, float, float, float], reach: float) -> Extents | None:
+    x0, y0, x1, y1 = box
+    x0, y0, x1, y1 = x0 - reach, y0 - reach, x1 + reach, y1 + reach
+    return (x0, y0, x1 - x0, y1 - y0) if x0 < x1 and y0 < y1 else None
+
 
 _CAPS = {"round": cairocffi.LINE_CAP_ROUND, "square": cairocffi.LINE_CAP_SQUARE}
+_RULES = {"evenodd": cairocffi.FILL_RULE_EVEN_ODD}
 _JOINS = {"round": cairocffi.LINE_JOIN_ROUND, "bevel": cairocffi.LINE_JOIN_BEVEL}
 
 
@@ -179,15 +238,16 @@ def _outline(surface: Any, node: _Node) -> None:
     line = text.shape(node.text, int(node.get("font-weight", 600)))
     x = float(node.get("x", 0)) + _ANCHORS[node.get("text-anchor", "start")] * line.width * size
     y = float(node.get("y", 0))
-    context = surface.context
-    context.new_path()
+    pen = _pointer(surface.context)
+    cairo.cairo_new_path(pen)
     for dx, dy, outline in line.glyphs:
-        context.save()
-        context.translate(x + dx * size, y + dy * size)
-        context.scale(size)
+        cairo.cairo_save(pen)
+        cairo.cairo_translate(pen, x + dx * size, y + dy * size)
+        cairo.cairo_scale(pen, size, size)
         path, _ = _path(outline)
-        cairocffi.cairo.cairo_append_path(context._pointer, path)  # noqa: SLF001 - as cairocffi documents
-        context.restore()
+        cairo.cairo_append_path(pen, path)
+        cairo.cairo_restore(pen)
+    surface.context._check_status()  # noqa: SLF001
 
 
 _COMMANDS = {
@@ -201,14 +261,16 @@ _COMMANDS = {
 @cache
 def _path(outline: text.Outline) -> tuple[Any, Any]:
     """Return a glyph as cairo reads it in one call, and the memory that this points into."""
-    parts: list[dict[str, Any]] = []
+    parts = []
     for command, numbers in outline.steps:
-        parts.append({"header": {"type": _COMMANDS[command], "length": 1 + len(numbers) // 2}})
-        points = zip(numbers[::2], numbers[1::2], strict=True)
-        parts += [{"point": {"x": x, "y": y}} for x, y in points]
-    data = cairocffi.ffi.new("cairo_path_data_t[]", parts)
+        parts.append(_HEADER.pack(_COMMANDS[command], 1 + len(numbers) // 2))
+        parts += [_POINT.pack(*point) for point in zip(numbers[::2], numbers[1::2], strict=True)]
+    data = cairocffi.ffi.from_buffer("cairo_path_data_t[]", b"".join(parts))
     path = {"status": cairocffi.STATUS_SUCCESS, "data": data, "num_data": len(parts)}
-    return cairocffi.ffi.new("cairo_path_t *", path), data
+    return _new("cairo_path_t *", path), data
 
+
+#: The two shapes of a cairo_path_data_t.
+_HEADER, _POINT = Struct("ii8x"), Struct("dd")
 
 cairosvg.surface.TAGS[_OUTLINE] = _outline

@@ -15,7 +15,7 @@ from spritz_cli.scene.drawing import Scene, SceneLibrary, frames, held
 from spritz_cli.tiers.base import Offer, Progress
 
 #: Raise it when a change of the engine changes pixels; films are then made anew.
-RENDERER = 1
+RENDERER = 2
 
 
 class StaticTier:
