@@ -6,6 +6,8 @@ import atexit
 import gc
 from collections.abc import Sequence
 
+INTERRUPTED = 130
+
 #: A start makes about sixty thousand; as many pieces of garbage are a few megabytes.
 YOUNG_OBJECTS = 100_000
 
@@ -16,6 +18,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # take a fifth of the time of a short command.
     gc.set_threshold(YOUNG_OBJECTS)
     atexit.register(gc.freeze)
-    from spritz_cli.cli.app import run
+    try:
+        from spritz_cli.cli.app import run
 
-    return run(arguments)
+        return run(arguments)
+    except KeyboardInterrupt:
+        # While all that is imported, or between the commands and the end.
+        return INTERRUPTED
