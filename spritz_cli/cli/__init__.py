@@ -18,10 +18,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # take a fifth of the time of a short command.
     gc.set_threshold(YOUNG_OBJECTS)
     atexit.register(gc.freeze)
+    code = _run(arguments)
+    if code == INTERRUPTED:
+        # Interrupted within an exec(), which every dataclass has, Python would end itself by
+        # that signal whatever we return; another exec() makes it forget.
+        exec("")  # noqa: S102
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         from spritz_cli.cli.app import run
 
         return run(arguments)
     except KeyboardInterrupt:
-        # While all that is imported, or between the commands and the end.
+        # While all that is imported, or between the command and its end.
         return INTERRUPTED
