@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property, partial
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -192,3 +193,9 @@ def open_production(
     """Connect to Redis (for the flags see open_redis) and return the rest unbuilt."""
     redis = open_redis(settings, patient=patient, hurried=hurried, proven=proven)
     return Production(settings, redis, hurried=hurried)
+
+
+def import_ahead() -> None:
+    """Import what every film needs and what takes a while; raises MissingLibrary."""
+    for module in ("scene.canvas", "scene.text", "media.poster", "tiers.static"):
+        import_module(f"spritz_cli.{module}")

@@ -14,13 +14,14 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import FrameType
 
-from spritz_cli.bootstrap import open_production
+from spritz_cli.bootstrap import import_ahead, open_production
 from spritz_cli.errors import InfrastructureError, VidgenError
+from spritz_cli.interruptions import postponed, uninterrupted
 from spritz_cli.models import Outcome, Template
 from spritz_cli.orphans import die_with_parent
 from spritz_cli.pipeline import PlanItem, Spending
@@ -34,7 +35,6 @@ from spritz_cli.runs import (
     ignore,
     in_order,
     settle_without_rendering,
-    uninterrupted,
     withdraw_unfinished,
 )
 from spritz_cli.settings import Settings
@@ -142,7 +142,9 @@ class _Crew:
         at_work = sum(1 for member in self._members if member.item)
         wanted = min(self._size, at_work + len(self._left))
         while len(self._members) < wanted:
-            self._members.append(_start(self._production))
+            # In between, it would be a child that nobody knows and ends.
+            with postponed():
+                self._members.append(_start(self._production))
 
     def _next(self) -> PlanItem | None:
         if not self._left or self._left[0][0] > time.monotonic():
@@ -230,6 +232,8 @@ def _start(production: Production) -> _Member:
     process = _spawn.Process(
         target=_work, args=(settings, theirs, os.getpid()), daemon=True, name="vidgen-film"
     )
+    # The first child would start it, and that ends the blocking below.
+    resource_tracker.ensure_running()
     # A child must not see what a terminal tells us by Ctrl-C or by closing, not even
     # while it starts.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
@@ -263,14 +267,19 @@ def _cause(exitcode: int | None) -> str:
 def _work(settings: Settings, pipe: Connection, parent: int) -> None:
     """The life of a child: make the films that it is told to until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _leave)
     die_with_parent(parent, signal.SIGTERM)
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        _make_films(settings, pipe)
+
+
+def _make_films(settings: Settings, pipe: Connection) -> None:
     try:
         with open_production(settings, patient=True, proven=True) as production:
+            import_ahead()
+            # Until now SIGTERM may end us anywhere: only a film leaves something to clean up.
+            signal.signal(signal.SIGTERM, _leave)
             while True:
                 pipe.send(_answer(production, *pipe.recv()))
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return
     except InfrastructureError as exc:
         pipe.send(_trouble(exc))
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from spritz_cli import errors, pipeline
 from spritz_cli.errors import InfrastructureError, RedisUnavailable, UsageError
+from spritz_cli.interruptions import uninterrupted
 from spritz_cli.job_queue import DOUBT, JobQueue, JobState
 from spritz_cli.local_workers import LocalWorkers as LocalWorkers
 from spritz_cli.models import Outcome, OutcomeStatus, Template, Video
@@ -31,7 +32,6 @@ from spritz_cli.runs import (
     ignore,
     in_order,
     settle_without_rendering,
-    uninterrupted,
     withdraw_unfinished,
 )
 from spritz_cli.storage.leases import LeaseInfo

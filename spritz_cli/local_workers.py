@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from spritz_cli.errors import InfrastructureError
+from spritz_cli.interruptions import postponed
 from spritz_cli.settings import PACKAGE, Settings
 
 #: What a worker ends its film and puts it back on; SIGTERM lets it finish first.
@@ -62,7 +63,8 @@ class LocalWorkers:
         if missing <= 0:
             return
         self._started = time.monotonic()
-        with self._output() as output:
+        # In between, they would be workers that nobody knows and ends.
+        with self._output() as output, postponed():
             self._processes += [self._spawn(output) for _ in range(missing)]
 
     def finish(self) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -170,25 +168,6 @@ def published(production: Production, templates: Sequence[Template]) -> int | No
         videos = manifest.peek_many(templates)
         return sum(1 for video in videos if video and video.status == "ready")
     return None
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Let nobody interrupt the tidying up; it is short."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in _INTERRUPTIONS}
-    for number in before:
-        signal.signal(number, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-_INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def _settle(production: Production, item: PlanItem) -> Outcome:

@@ -12,7 +12,6 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from importlib import import_module
 from types import FrameType
 from typing import Any
 
@@ -25,7 +24,7 @@ from rq.job import Job
 from rq.worker import WorkerStatus
 from rq.worker_registration import register
 
-from spritz_cli.bootstrap import Production, open_production
+from spritz_cli.bootstrap import Production, import_ahead, open_production
 from spritz_cli.errors import RedisUnavailable, StorageError, UsageError, VidgenError
 from spritz_cli.job_queue import FUNCTION, MAX_RETRIES
 from spritz_cli.local_workers import STOP_AT_ONCE
@@ -387,8 +386,7 @@ def _preload(settings: Settings) -> None:
     """Import what a film needs before the first fork, so that each job starts at once."""
     from spritz_cli.catalog import load_catalog
 
-    for module in ("scene.canvas", "scene.text", "tiers.static"):
-        import_module(f"spritz_cli.{module}")
+    import_ahead()
     # An invalid catalog may be mended while the worker waits; each job reads it anew.
     with suppress(UsageError):
         load_catalog(settings.catalog, settings.scenes, settings.state_dir)

@@ -6,6 +6,8 @@ import atexit
 import gc
 from collections.abc import Sequence
 
+INTERRUPTED = 130
+
 #: A start makes about sixty thousand; as many pieces of garbage are a few megabytes.
 YOUNG_OBJECTS = 100_000
 
@@ -16,6 +18,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # take a fifth of the time of a short command.
     gc.set_threshold(YOUNG_OBJECTS)
     atexit.register(gc.freeze)
-    from spritz_cli.cli.app import run
+    code = _run(arguments)
+    if code == INTERRUPTED:
+        # Interrupted within an exec(), which every dataclass has, Python would end itself by
+        # that signal whatever we return; another exec() makes it forget.
+        exec("")  # noqa: S102
+    return code
 
-    return run(arguments)
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        from spritz_cli.cli.app import run
+
+        return run(arguments)
+    except KeyboardInterrupt:
+        # While all that is imported, or between the command and its end.
+        return INTERRUPTED

@@ -14,12 +14,11 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from spritz_cli.cli import console
+from spritz_cli.cli import INTERRUPTED, console
 from spritz_cli.cli.options import Invocation
 from spritz_cli.cli.quick import LateCommands, QuickGroup
 from spritz_cli.errors import UsageError, VidgenError
 
-INTERRUPTED = 130
 PIPE_CLOSED = 141
 
 #: In the order of --help; each is the module of its name.

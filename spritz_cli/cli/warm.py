@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spritz_cli.cli import console, money, plan as plans, report
+from spritz_cli.cli import INTERRUPTED, console, money, plan as plans, report
 from spritz_cli.cli.hangup import outliving_the_terminal
 from spritz_cli.cli.options import Json, Persona, Selection, Topic, selection, settings_of
 from spritz_cli.cli.progress import watch
@@ -22,8 +22,6 @@ from spritz_cli.models import Outcome, Template, Tier
 if TYPE_CHECKING:
     from spritz_cli.bootstrap import Production
     from spritz_cli.planning import PlanItem
-
-INTERRUPTED = 130
 
 
 def register(app: typer.Typer) -> None:

@@ -520,6 +520,19 @@ def test_ctrl_c_leaves_no_process_and_says_how_to_go_on(tmp_path: Path, mode: li
     assert not list((tmp_path / "videos").rglob("film.*"))
 
 
+@pytest.mark.parametrize("statement", ["{}", "exec({!r})"])
+def test_ctrl_c_while_the_command_line_is_imported_is_no_news(
+    tmp_path: Path, statement: str
+) -> None:
+    # The folder of `python -m` comes first: this is what is imported.
+    interrupt = "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
+    (tmp_path / "typer.py").write_text(statement.format(interrupt))
+
+    answer = Project(tmp_path).vidgen("warm", "--all", "--sync")
+
+    assert (answer.code, answer.out, answer.err) == (130, "", "")
+
+
 def test_an_interrupted_run_counts_what_is_published_whoever_made_it(copy: Project) -> None:
     with copy.terminal("warm", "--all", "--sync", "--force") as screen:
         screen.wait_for("drawing")

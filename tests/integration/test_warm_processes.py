@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -115,6 +116,45 @@ def test_ctrl_c_leaves_no_process_lease_or_scratch_file(
     wait_until(lambda: nobody_is_left(family), 5)
     assert_nothing_is_left(settings)
     assert not list((tmp_path / "videos" / ".staging").glob("*/film.mp4"))
+
+
+#: A run whose child processes never get beyond importing it, and say that they do.
+SLOW_TO_START = """\
+import os, sys, time
+from pathlib import Path
+
+if __name__ == "__mp_main__":
+    (Path(sys.argv[2]) / f"starting-{os.getpid()}").touch()
+    time.sleep(60)
+else:
+    from tests.warm_run import main
+
+    sys.exit(main(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+def test_ctrl_c_while_the_processes_of_a_run_start_is_no_news_to_them(
+    tmp_path: Path, family: Family, number: signal.Signals
+) -> None:
+    settings = write_project(tmp_path, {"one": 60, "two": 60})
+    (tmp_path / "slow.py").write_text(SLOW_TO_START)
+    run = family.start(tmp_path / "slow.py", "sync", tmp_path)
+    starting = wait_until(lambda: pids if len(pids := started(tmp_path)) == 2 else None)
+    for pid in starting:
+        os.kill(pid, number)
+    time.sleep(0.2)
+
+    assert starting <= set(family.alive())
+    os.killpg(run.pid, signal.SIGINT)
+    _, errors = run.communicate(timeout=15)
+    assert (run.returncode, errors) == (130, "")
+    wait_until(lambda: nobody_is_left(family), 5)
+    assert_nothing_is_left(settings)
+
+
+def started(folder: Path) -> set[int]:
+    return {int(path.name.partition("-")[2]) for path in folder.glob("starting-*")}
 
 
 @both_modes
