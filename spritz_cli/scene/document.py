@@ -133,11 +133,7 @@ class _Reader:
     def _inside(
         self, tag: str, element: Element, matrix: Matrix, inherited: Mapping[str, str]
     ) -> Iterator[Item]:
-        style = {
-            name: value
-            for name, value in element.attrib.items()
-            if name not in OWN and not name.startswith("data-")
-        }
+        style = {name: value for name, value in element.attrib.items() if name not in OWN}
         style = {**inherited, **style} if inherited else style
         if tag == "g":
             yield from self.items(element, matrix, style)
@@ -168,7 +164,7 @@ class _Reader:
 def check(leaf: Leaf) -> None:
     """Refuse what CairoSVG would silently draw as nothing or all over the frame."""
     for name, value in leaf.attributes:
-        if name not in USUAL:
+        if name not in USUAL and not name.startswith("data-"):
             raise RenderError(
                 f"scenes cannot draw {name}= on <{leaf.tag}>", hint="See svg_templates/README.md"
             )
