@@ -98,17 +98,20 @@ def plan(
 
     Without a `budget`, money is no limit.
     """
-    entries = zip(manifest.peek_many(templates), manifest.time_left(templates), strict=True)
+    videos = manifest.peek_many(templates)
+    entries = zip(videos, manifest.time_left(templates), strict=True)
     found = dict(zip([template.key for template in templates], entries, strict=True))
 
     def judged(template: Template, spending: Spending) -> PlanItem:
         judge = Judge(template, store, manifest, tiers, spending)
         return judge.judge(*found[template.key], force=force)
 
-    items = {template.key: judged(template, "capped") for template in templates}
-    for item in _unaffordable(items.values(), budget):
-        thrifty = judged(item.template, "nothing")
-        items[item.template.key] = replace(thrifty, owed_micro=item.micro)
+    # After the manifest was read: what it lists is there by now.
+    with store.surveyed(list(map(_looked_for, templates, videos))):
+        items = {template.key: judged(template, "capped") for template in templates}
+        for item in _unaffordable(items.values(), budget):
+            thrifty = judged(item.template, "nothing")
+            items[item.template.key] = replace(thrifty, owed_micro=item.micro)
     return Plan(tuple(items.values()))
 
 
@@ -133,6 +136,10 @@ def ingredients(template: Template, tiers: Sequence[SourcedTier]) -> dict[str, s
     texts = fingerprints.digest({"template": inputs.pop("template", None)})
     found = {"templates.yaml": texts, **scenes, "renderer": fingerprints.digest(inputs)}
     return {name: digest[:SHORT] for name, digest in found.items()}
+
+
+def _looked_for(template: Template, video: Video | None) -> Template | Video:
+    return video if video and video.status == "ready" else template
 
 
 def _unaffordable(items: Iterable[PlanItem], budget: DailyBudget | None) -> list[PlanItem]:
