@@ -375,7 +375,11 @@ class _Feed:
         self._watch = threading.Thread(target=self._look, daemon=True)
 
     def __enter__(self) -> _Feed:
-        self._watch.start()
+        try:
+            self._watch.start()
+        except RuntimeError as exc:
+            self._stream.close()
+            raise EncoderKilled(f"ffmpeg cannot be watched: {exc}") from exc
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -218,6 +219,18 @@ def test_a_decoder_that_hangs_is_ended(tmp_path: Path) -> None:
     with pytest.raises(EncoderKilled, match="hung"):
         ffmpeg.probe(tmp_path / "x.mp4")
     assert children_of(os.getpid(), "sleep") == []
+
+
+def test_an_encoder_that_cannot_be_watched_is_tried_again_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(EncoderKilled, match="can't start new thread"):
+        ffmpeg.encode([bytes(4 * 64 * 64)], tmp_path / "x.mp4", width=64, height=64, fps=30)
+    assert children_of(os.getpid(), "ffmpeg") == []
 
 
 def test_an_encoder_is_not_blamed_for_a_slow_drawing(
