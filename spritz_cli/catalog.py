@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +28,17 @@ from spritz_cli.settings import PACKAGE, load_settings, shipped
 if TYPE_CHECKING:
     from spritz_cli.catalog_schema import Document, Location
 
-MAX_BYTES = 1_000_000
-MAX_DEPTH = 20
-MAX_VALUES = 20_000
+#: Half as much again as catalog_schema.MAX_TEMPLATES templates like those that ship with vidgen,
+#: which take 2.4 kB and 64 values each.
+MAX_BYTES = 20_000_000
+MAX_VALUES = 500_000
 
-#: A file of nonsense is not described line by line.
+MAX_DEPTH = 20
+MAX_ITEMS = 10_000
+
+#: A file of nonsense is neither described line by line nor searched to its end.
 MAX_PROBLEMS = 100
+ENOUGH_PROBLEMS = 3 * MAX_PROBLEMS
 
 #: Modules whose source decides what a catalog resolves to.
 DECIDING = (
@@ -126,7 +132,7 @@ def _read(path: Path) -> bytes:
         ) from exc
     if len(content) > MAX_BYTES:
         message = f"the catalog is larger than {MAX_BYTES // 1_000_000} MB"
-        hint = "A catalog of 20 templates takes about 50 kB: is this the right file?"
+        hint = "A catalog of 2,000 templates takes about 5 MB: is this the right file?"
         raise _catalog_error([Problem(_shown(path), 1, message, hint)])
     return content
 
@@ -153,7 +159,7 @@ def _resolve(content: bytes, file: str, scenes: Path) -> tuple[Template, ...]:
     from spritz_cli.catalog_schema import check
 
     document = _read_yaml(_decode(content, file), file)
-    templates, problems = check(document, scenes)
+    templates, problems = check(document, scenes, ENOUGH_PROBLEMS)
     if problems:
         raise _catalog_error(problems)
     return templates
@@ -163,7 +169,8 @@ def _catalog_error(problems: Iterable[Problem]) -> CatalogError:
     ordered = sorted(dict.fromkeys(problems), key=lambda problem: problem.line)
     shown = [_printable(item) for item in ordered[:MAX_PROBLEMS]]
     if len(ordered) > MAX_PROBLEMS:
-        more = f"… and {len(ordered) - MAX_PROBLEMS} more problems"
+        count = len(ordered) - MAX_PROBLEMS
+        more = f"… and {count}{' or' if len(ordered) >= ENOUGH_PROBLEMS else ''} more problems"
         shown.append(replace(shown[-1], message=more, hint="Mend those above first."))
     return CatalogError(shown)
 
@@ -208,12 +215,12 @@ def _refuse_invisible(text: str, file: str) -> None:
 
     lines = enumerate(text.replace("\r\n", "\n").replace("\t", " ").split("\n"), start=1)
     hint = "Delete the character; it was probably pasted from elsewhere."
-    found = [
+    all_found = (
         Problem(file, number, f"the line contains the invisible character {name}", hint)
         for number, line in lines
         if (name := invisible(line))
-    ]
-    if found:
+    )
+    if found := list(islice(all_found, ENOUGH_PROBLEMS)):
         raise _catalog_error(found)
 
 
@@ -329,6 +336,9 @@ class _Reader:
             self.root = value
             return ()
         parent = self._open[-1]
+        if len(parent.value) == MAX_ITEMS:
+            what = f"more than {MAX_ITEMS:,} items in one list or mapping"
+            self._stop(event, what, "Is this the right file?")
         location = parent.add(value)
         self.lines.setdefault(location, event.start_mark.line + 1)
         return location
@@ -346,6 +356,8 @@ class _Reader:
 
     def _problem(self, event: Any, message: str, hint: str) -> None:
         self.problems.append(Problem(self._file, event.start_mark.line + 1, message, hint))
+        if len(self.problems) >= ENOUGH_PROBLEMS:
+            raise _catalog_error(self.problems)
 
     def _stop(self, event: Any, message: str, hint: str) -> None:
         self._problem(event, message, hint)

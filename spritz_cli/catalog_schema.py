@@ -9,7 +9,15 @@ from __future__ import annotations
 import json
 import math
 import unicodedata
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
+from collections.abc import (
+    Collection,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+    Set as AbstractSet,
+)
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -38,7 +46,13 @@ Location = tuple[str | int, ...]
 _Name = tuple[str, str]
 
 VERSION = 1
-MAX_TEMPLATES = 500
+MAX_TEMPLATES = 5_000
+MAX_PERSONAS = 1_000
+
+#: Comparing two names takes up to a millisecond: how often in one catalog.
+MAX_COMPARED = 5_000
+LONGEST_NAME = 100
+
 CAPTION_LINES = 2
 CAPTION_WIDTH = 42
 
@@ -118,7 +132,7 @@ class TemplateEntry(_Strict):
 
 class CatalogEntry(_Strict):
     version: Literal[1]
-    personas: Annotated[dict[_Id, PersonaEntry], Field(min_length=1, max_length=100)]
+    personas: Annotated[dict[_Id, PersonaEntry], Field(min_length=1, max_length=MAX_PERSONAS)]
     templates: Annotated[tuple[dict[str, Any], ...], Field(min_length=1, max_length=MAX_TEMPLATES)]
 
 
@@ -132,8 +146,11 @@ _VERSION_HINT = f"Write “version: {VERSION}”; this vidgen reads no other."
 #: Field -> what it must be, what to do.
 _EXPECTED: Mapping[str, tuple[str, str]] = {
     "version": (f"{VERSION}", _VERSION_HINT),
-    "personas": ("a mapping of 1–100 personas", "Indent “name: {accent: …, topics: […]}” below."),
-    "templates": (f"a list of 1–{MAX_TEMPLATES} templates", "Add templates: “- persona: …”."),
+    "personas": (
+        f"a mapping of 1–{MAX_PERSONAS:,} personas",
+        "Indent “name: {accent: …, topics: […]}” below.",
+    ),
+    "templates": (f"a list of 1–{MAX_TEMPLATES:,} templates", "Add templates: “- persona: …”."),
     "persona": _ID,
     "topic": _ID,
     "topics[]": _ID,
@@ -226,17 +243,28 @@ class Document:
         return f"{entry}: {_dotted(rest)}" if rest else entry
 
 
-def check(document: Document, scenes: Path) -> tuple[tuple[Template, ...], list[Problem]]:
+def check(
+    document: Document, scenes: Path, enough: int
+) -> tuple[tuple[Template, ...], list[Problem]]:
     """Return the templates of a catalog in the order of its personas, and all its problems.
 
-    `scenes` is the folder that must hold the scene files.
+    `scenes` is the folder that must hold the scene files. The search ends when `enough`
+    problems are found.
     """
-    findings = _Findings(document)
+    findings = _Findings(document, enough)
+    try:
+        return _check(document, scenes, findings), findings.problems
+    except _EnoughFound:
+        return (), findings.problems
+
+
+def _check(document: Document, scenes: Path, findings: _Findings) -> tuple[Template, ...]:
+    """Return the templates; none of them counts if there are findings."""
     if not isinstance(document.value, dict):
         what = "is empty" if document.value is None else "is not a mapping of keys to values"
         hint = "It needs the keys version, personas and templates."
         findings.add((), f"the catalog {what}", hint)
-        return (), findings.problems
+        return ()
     _check_visible(document.value, (), findings)
     version = document.value.get("version", VERSION)
     if type(version) is not int or version != VERSION:
@@ -244,7 +272,7 @@ def check(document: Document, scenes: Path) -> tuple[tuple[Template, ...], list[
         findings.add(
             ("version",), f"version must be {VERSION}, got {_show(version)}", _VERSION_HINT
         )
-        return (), findings.problems
+        return ()
     _validate(CatalogEntry, document.value, (), findings)
     entries = _entries(document.value)
     listed = _listed(document.value, findings)
@@ -253,15 +281,21 @@ def check(document: Document, scenes: Path) -> tuple[tuple[Template, ...], list[
     _check_listing(listed, entries, findings)
     resolved = [(raw, _resolve(raw, at, findings, scenes)) for at, raw in entries]
     if findings.problems:
-        return (), findings.problems
-    return _in_listed_order(listed, document.value["personas"], resolved), []
+        return ()
+    return _in_listed_order(listed, document.value["personas"], resolved)
+
+
+class _EnoughFound(Exception):
+    """Nobody reads so many problems, and looking for near names costs more with each."""
 
 
 class _Findings:
     """The problems so far, and which values they spoil for the checks to come."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, enough: int) -> None:
         self.document = document
+        self._enough = enough
+        self._compared = 0
         self.problems = list(document.problems)
         self._places = set(document.spoilt)
         self._around = {place[:end] for place in self._places for end in range(len(place) + 1)}
@@ -271,6 +305,8 @@ class _Findings:
         if _below(at, self.document.spoilt):
             return
         self.problems.append(Problem(self.document.file, self.document.line(at), message, hint))
+        if len(self.problems) >= self._enough:
+            raise _EnoughFound
         self._places.add(at)
         self._around.update(at[:end] for end in range(len(at) + 1))
 
@@ -280,6 +316,20 @@ class _Findings:
 
     def label(self, at: Location) -> str:
         return self.document.label(at)
+
+    def suggest(self, word: str, known: Iterable[str], noun: str) -> str:
+        """Return the hint for a name that is not among the known ones."""
+        known = sorted(known)
+        if close := self.near(word, known):
+            return f"Did you mean “{close}”?"
+        return f"{noun}: {', '.join(known)}." if known else "Delete the line."
+
+    def near(self, word: str, known: Collection[str]) -> str:
+        """Return the known name that a word was probably meant to be, if there is one."""
+        self._compared += len(known)
+        if self._compared > MAX_COMPARED:
+            return ""
+        return next(iter(get_close_matches(word[:LONGEST_NAME], known, n=1)), "")
 
 
 def _below(at: Location, places: AbstractSet[Location]) -> bool:
@@ -350,11 +400,11 @@ def _check_listed(name: _Name, at: Location, listed: Iterable[_Name], findings: 
     personas = _mapping(findings.document.value.get("personas"))
     if personas and persona not in personas:
         message = f"{findings.label(at)}: unknown persona {_show(persona)}"
-        findings.add((*at, "persona"), message, _suggest(persona, personas, "Personas"))
+        findings.add((*at, "persona"), message, findings.suggest(persona, personas, "Personas"))
     elif personas and not findings.spoilt(("personas", persona, "topics")):
         topics = [other for owner, other in listed if owner == persona]
-        close = get_close_matches(topic, topics, n=1)
-        hint = f"Did you mean {close[0]}? If not, add" if close else "Add"
+        close = findings.near(topic, topics)
+        hint = f"Did you mean {close}? If not, add" if close else "Add"
         message = f"{findings.label(at)} is not listed under personas"
         findings.add((*at, "topic"), message, f"{hint} {topic} to personas.{persona}.topics.")
 
@@ -405,7 +455,7 @@ def _check_scene(name: Any, at: Location, findings: _Findings, scenes: Path) -> 
         return
     known = {file.name for file in scenes.glob("*.svg.j2")}
     message = f"{findings.label(at)}: there is no {name} in {scenes.name}"
-    findings.add(at, message, _suggest(name, known, "Scenes"))
+    findings.add(at, message, findings.suggest(name, known, "Scenes"))
 
 
 def _check_times(raw: Mapping[str, Any], at: Location, findings: _Findings) -> None:
@@ -612,7 +662,9 @@ def _report(
         case "extra_forbidden":
             owner, key = findings.label(place[:-1]), str(place[-1])
             message = f"{owner}: unknown key {_show(key)}" if owner else f"unknown key {_show(key)}"
-            findings.add(place, message, _suggest(key, _known_keys(model, error["loc"]), "Keys"))
+            findings.add(
+                place, message, findings.suggest(key, _known_keys(model, error["loc"]), "Keys")
+            )
         case "value_error" | "assertion_error":
             findings.add(place, f"{label}: {context['error']}", "Change the values here.")
         case "string_too_short" if context["min_length"] == 1:
@@ -650,15 +702,6 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
         return annotation
     models = (_model_in(argument) for argument in get_args(annotation))
     return next((model for model in models if model), None)
-
-
-def _suggest(word: str, known: Iterable[str], noun: str) -> str:
-    """Return the hint for a name that is not among the known ones."""
-    known = sorted(known)
-    close = get_close_matches(word, known, n=1)
-    if close:
-        return f"Did you mean “{close[0]}”?"
-    return f"{noun}: {', '.join(known)}." if known else "Delete the line."
 
 
 def invisible(text: str) -> str | None:

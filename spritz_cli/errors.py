@@ -2,7 +2,8 @@
 
 VidgenError                      1  something asked for could not be had
 ├── RenderError                  1  a film could not be drawn or encoded
-│   └── EncoderKilled            1  ffmpeg was killed or lacks memory: try again
+│   ├── EncoderKilled            1  ffmpeg was killed, hung or lacks memory: try again
+│   └── FilmDamaged              1  a finished film does not play
 ├── LeaseLost                    1  another process took over this template
 ├── ProviderError                1  the provider of footage refused, or failed
 │   ├── OutcomeUnknown           1  it may have accepted a request, and may charge for it
@@ -44,7 +45,11 @@ class RenderError(VidgenError):
 
 
 class EncoderKilled(RenderError):
-    """Somebody killed ffmpeg, or it lacks memory; the film is not to blame."""
+    """Somebody killed ffmpeg, it hung, or it lacks memory; the film is not to blame."""
+
+
+class FilmDamaged(RenderError):
+    """A finished film does not play, or could not be decoded this time."""
 
 
 class LeaseLost(VidgenError):

@@ -10,7 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from spritz_cli.errors import EncoderKilled, InfrastructureError, LeaseLost, RenderError
+from spritz_cli.errors import (
+    EncoderKilled,
+    FilmDamaged,
+    InfrastructureError,
+    LeaseLost,
+    RenderError,
+)
 from spritz_cli.media import ffmpeg
 from spritz_cli.models import Film, Outcome, OutcomeStatus, Template, Video, dollars
 from spritz_cli.planning import (
@@ -87,16 +93,16 @@ def generate_when_free(
 
 
 def check_film(film: Film, template: Template) -> None:
-    """Decode a film that was just made; raises RenderError if it is not what was asked for."""
+    """Decode a film that was just made; FilmDamaged if it is not what was asked for."""
     told = ffmpeg.probe(film.video)
     frame = told.duration_seconds / max(told.frames, 1)
     if abs(told.duration_seconds - template.duration_seconds) > frame * 1.01:
-        raise RenderError(
+        raise FilmDamaged(
             f"{template.name}: the film lasts {told.duration_seconds:.2f} s, "
             f"not {template.duration_seconds} s"
         )
     if (told.width, told.height) != (film.width, film.height):
-        raise RenderError(
+        raise FilmDamaged(
             f"{template.name}: the film is {told.width}×{told.height} px, "
             f"not {film.width}×{film.height} px"
         )
@@ -223,17 +229,22 @@ class _Maker:
         raise _NothingMade(next((told for told in missed if told.error), missed[0]))
 
     def _made_by(self, tier: SourcedTier, scratch: Path, lease: Lease) -> Film:
-        """Return the tier's film, checked; begun again if the encoder was killed or starved."""
+        """Return the tier's film, checked; begun again if the encoder was killed or starved.
+
+        Where memory is short, a film may also be damaged, or only seem so, but not twice.
+        """
         pauses = iter(KILLED_PAUSES)
+        damaged = 0
         while True:
             try:
                 film = tier.make(self.template, scratch, _reporter(lease))
                 lease.report(DRAWN, "checking")
                 check_film(film, self.template)
                 return film
-            except EncoderKilled:
+            except (EncoderKilled, FilmDamaged) as exc:
+                damaged += isinstance(exc, FilmDamaged)
                 pause = next(pauses, None)
-                if pause is None:
+                if pause is None or damaged > 1:
                     raise
                 time.sleep(pause)
 

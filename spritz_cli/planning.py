@@ -42,6 +42,9 @@ class SourcedTier(FilmTier, Protocol):
     def inputs(self, template: Template) -> dict[str, Any] | None:
         """Return the document of all that a film would be made from; None if it cannot be."""
 
+    def drawing(self, template: Template) -> dict[str, Any]:
+        """Return the part of `inputs` that is drawn, whether the film can be made or not."""
+
     def offer(self, template: Template) -> Offer: ...
 
 
@@ -98,17 +101,20 @@ def plan(
 
     Without a `budget`, money is no limit.
     """
-    entries = zip(manifest.peek_many(templates), manifest.time_left(templates), strict=True)
+    videos = manifest.peek_many(templates)
+    entries = zip(videos, manifest.time_left(templates), strict=True)
     found = dict(zip([template.key for template in templates], entries, strict=True))
 
     def judged(template: Template, spending: Spending) -> PlanItem:
         judge = Judge(template, store, manifest, tiers, spending)
         return judge.judge(*found[template.key], force=force)
 
-    items = {template.key: judged(template, "capped") for template in templates}
-    for item in _unaffordable(items.values(), budget):
-        thrifty = judged(item.template, "nothing")
-        items[item.template.key] = replace(thrifty, owed_micro=item.micro)
+    # After the manifest was read: what it lists is there by now.
+    with store.surveyed(list(map(_looked_for, templates, videos))):
+        items = {template.key: judged(template, "capped") for template in templates}
+        for item in _unaffordable(items.values(), budget):
+            thrifty = judged(item.template, "nothing")
+            items[item.template.key] = replace(thrifty, owed_micro=item.micro)
     return Plan(tuple(items.values()))
 
 
@@ -126,13 +132,26 @@ def fingerprint(template: Template, tiers: Sequence[SourcedTier]) -> str:
 def ingredients(template: Template, tiers: Sequence[SourcedTier]) -> dict[str, str]:
     """Return a short digest of each thing that decides the drawing, by its name.
 
-    The same on every host that has the same files and libraries, with or without a provider.
+    The same on every host that has the same files and libraries, with or without a provider:
+    what is drawn over footage counts for every film, because hosts that differ in it would
+    make each other's films anew as soon as there is footage.
     """
-    inputs = dict(tiers[-1].inputs(template) or {})
-    scenes = {f"svg_templates/{name}": found for name, found in inputs.pop("scene", {}).items()}
-    texts = fingerprints.digest({"template": inputs.pop("template", None)})
-    found = {"templates.yaml": texts, **scenes, "renderer": fingerprints.digest(inputs)}
+    texts, scenes, renderer = "", dict[str, str](), dict[str, Any]()
+    for tier in reversed(tiers):
+        drawing = tier.drawing(template)
+        texts = fingerprints.digest({"template": drawing.pop("template", None)})
+        for name, digest in drawing.pop("scene", {}).items():
+            known = scenes.setdefault(f"svg_templates/{name}", digest)
+            if known != digest:
+                # Scenes of one's own, and ours over footage.
+                scenes[f"svg_templates/{name} of {tier.name}"] = digest
+        renderer |= drawing
+    found = {"templates.yaml": texts, **scenes, "renderer": fingerprints.digest(renderer)}
     return {name: digest[:SHORT] for name, digest in found.items()}
+
+
+def _looked_for(template: Template, video: Video | None) -> Template | Video:
+    return video if video and video.status == "ready" else template
 
 
 def _unaffordable(items: Iterable[PlanItem], budget: DailyBudget | None) -> list[PlanItem]:

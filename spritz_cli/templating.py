@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,9 @@ MAX_SOURCE = 2_000
 #: The folder of the macros that scenes share; nothing in it sees a scene's variables.
 KIT = "kit"
 KEPT_MACRO_CALLS = 5_000
+
+#: Compiled texts, some 10 kB each.
+KEPT_TEXTS = 500
 
 #: Jinja2's own filters that a text may use; none of them can grow without bound.
 _PLAIN_FILTERS = (
@@ -78,9 +81,7 @@ def render_text(source: str, values: Mapping[str, Any]) -> str:
     if "{" not in source:
         return source
     try:
-        tree = text_environment().parse(source)
-        _refuse_loops(tree)
-        return text_environment().from_string(tree).render(values)
+        return _compiled_text(source).render(values)
     except _TEXT_ERRORS as exc:
         raise _explained(source, values, exc) from exc
 
@@ -89,12 +90,25 @@ def evaluate(expression: str, values: Mapping[str, Any]) -> Any:
     """Return what a bare expression such as `days[3]` stands for, under the rules of texts."""
     _check_length(expression)
     try:
-        result = text_environment().compile_expression(expression, undefined_to_none=False)(values)
+        result = _compiled_expression(expression)(values)
         if isinstance(result, StrictUndefined):
             str(result)
     except _TEXT_ERRORS as exc:
         raise _explained(expression, values, exc) from exc
     return result
+
+
+# In a large catalog most templates have the words of another one, with other numbers.
+@lru_cache(maxsize=KEPT_TEXTS)
+def _compiled_text(source: str) -> Template:
+    tree = text_environment().parse(source)
+    _refuse_loops(tree)
+    return text_environment().from_string(tree)
+
+
+@lru_cache(maxsize=KEPT_TEXTS)
+def _compiled_expression(source: str) -> Callable[..., Any]:
+    return text_environment().compile_expression(source, undefined_to_none=False)
 
 
 @cache

@@ -28,8 +28,11 @@ class TinyTier:
     footage: str | None = None
 
     def inputs(self, template: Template) -> dict[str, Any]:
-        drawing = {"template": template.document(), "tier": self.name, "shade": self.shade}
+        drawing = self.drawing(template)
         return drawing if self.footage is None else {**drawing, "footage": self.footage}
+
+    def drawing(self, template: Template) -> dict[str, Any]:
+        return {"template": template.document(), "tier": self.name, "shade": self.shade}
 
     def offer(self, template: Template) -> Offer:
         return self.offered

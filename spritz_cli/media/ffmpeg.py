@@ -8,15 +8,23 @@ import re
 import struct
 import subprocess
 import tempfile
+import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from spritz_cli.errors import EncoderKilled, MissingLibrary, RenderError, StorageError
+from spritz_cli.errors import (
+    EncoderKilled,
+    FilmDamaged,
+    MissingLibrary,
+    RenderError,
+    StorageError,
+)
 from spritz_cli.media.montage import Clip, Frame, montage
 
 #: sRGB to BT.709 with full chroma and no SIMD-dependent rounding; setparams is
@@ -71,13 +79,26 @@ _UNSEEN = ("-threads", "1", "-skip_loop_filter", "all")
 #: ours and fine, so that it cannot be opened has no other reason.
 _WANT = re.compile(
     "Cannot allocate memory|malloc|Resource temporarily unavailable|opening encoder"
-    "|failed to map segment"
+    r"|failed to map segment|get_buffer\(\) failed|out of memory"
 )
 
 PIPE_BYTES = 1 << 20
 
 #: What ffmpeg exits with when the disk is full.
 NO_SPACE = 228
+
+#: What it exits with for want of memory and of threads, whatever it says.
+WANTING = (244, 245)
+
+#: An ffmpeg that is given no thread may wait for ever. In seconds, far more than it ever needs:
+#: to take a frame, to end a film, to decode one; with footage, whose frames may be forty times
+#: as large; to encode a file.
+PATIENCE = 120.0
+FOOTAGE_PATIENCE = 600.0
+FILE_PATIENCE = 3_600.0
+
+#: How often in that time we look whether it hangs.
+LOOKS = 20
 
 
 @dataclass(frozen=True)
@@ -174,7 +195,7 @@ def compose(
     command += ["-filter_complex_threads", "2", "-filter_complex", graph, "-map", "[film]"]
     command += ["-map", f"{len(clips) + 1}:s", "-map_chapters", "-1", "-frames:v", str(frames)]
     command += [*_CODING, str(path)]
-    with _running(command, path.parent) as stream:
+    with _running(command, path.parent, FOOTAGE_PATIENCE) as stream:
         for pixels in overlay:
             stream.write(pixels)
 
@@ -182,7 +203,8 @@ def compose(
 def footage(path: Path, fps: int) -> Clip:
     """Look at a segment of footage by decoding it; raises RenderError if it is damaged."""
     command = [binary(), "-hide_banner", "-nostdin", *_footage_input(path)]
-    told = _run([*command, "-map", "0:v:0", "-vf", f"fps={fps}", "-f", "null", "-"])
+    command += ["-map", "0:v:0", "-vf", f"fps={fps}", "-f", "null", "-"]
+    told = _run(command, FOOTAGE_PATIENCE)
     complaint = _COMPLAINT.search(told.stderr)
     if told.returncode != 0 or complaint:
         said = complaint[0] if complaint else _last_line(told.stderr)
@@ -200,12 +222,14 @@ def still(path: Path, second: float, *, width: int, height: int) -> bytes:
     colours = "scale=in_color_matrix=bt709:in_range=tv:out_range=pc:flags=accurate_rnd"
     command = [*_quiet(), "-ss", f"{second:.4f}", "-i", str(path), "-frames:v", "1"]
     command += ["-vf", f"{colours}+full_chroma_int+full_chroma_inp,format=bgr0"]
-    done = subprocess.run(
-        [*command, "-f", "rawvideo", "-"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-    )
+    with _patient(PATIENCE):
+        done = subprocess.run(
+            [*command, "-f", "rawvideo", "-"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=PATIENCE,
+        )
     if done.returncode != 0 or len(done.stdout) != 4 * width * height:
         said = _last_line(done.stderr.decode(errors="replace"))
         raise RenderError(f"{path} shows nothing at {second:.2f} s: {said}")
@@ -214,22 +238,28 @@ def still(path: Path, second: float, *, width: int, height: int) -> bytes:
 
 def encode_file(raw: Path, path: Path, *, width: int, height: int, fps: int) -> None:
     """Encode a file of raw frames with the very same settings: what encoding alone costs."""
-    done = _run([*_raw_input(width, height, fps), str(raw), *ENCODER_SETTINGS, str(path)])
+    command = [*_raw_input(width, height, fps), str(raw), *ENCODER_SETTINGS, str(path)]
+    done = _run(command, FILE_PATIENCE)
     if done.returncode != 0:
         raise _failure(done.returncode, done.stderr, path.parent)
 
 
 def probe(path: Path) -> Probe:
-    """Read the facts of a film by decoding all of it; raises RenderError if it is damaged."""
+    """Read the facts of a film of ours by decoding all of it; FilmDamaged if that fails."""
     command = [binary(), "-hide_banner", *_UNSEEN, "-i", str(path), "-map", "0:v:0"]
-    told = _run([*command, "-f", "null", "-"])
-    if told.returncode != 0 or re.search(r"error|corrupt|invalid", told.stderr, re.IGNORECASE):
-        raise RenderError(f"{path} does not play: {_last_line(told.stderr)}")
+    told = _run([*command, "-f", "null", "-"], PATIENCE)
+    complaint = _COMPLAINT.search(told.stderr)
+    if complaint and _WANT.search(told.stderr):
+        # What it lacked for a moment need not have been its end.
+        raise _starved(told.returncode, told.stderr)
+    if told.returncode != 0 or complaint:
+        said = complaint[0] if complaint else _last_line(told.stderr)
+        raise FilmDamaged(f"{path} does not play: {said}")
     stream = re.search(r"Video: .*? (yuv\w+)\((.*?)\).*?(\d{2,5})x(\d{2,5}).*", told.stderr)
     counted = re.findall(r"frame=\s*(\d+)", told.stderr)
     rate = re.search(r"([\d.]+) fps", told.stderr)
     if not stream or not counted or not rate:
-        raise RenderError(f"{path} is not a film")
+        raise FilmDamaged(f"{path} is not a film")
     frames = int(counted[-1])
     return Probe(
         duration_seconds=frames / float(rate[1]),
@@ -243,7 +273,7 @@ def probe(path: Path) -> Probe:
 
 
 def decode_fully(path: Path) -> None:
-    """Decode every frame; raises RenderError if the film is damaged."""
+    """Decode every frame; raises FilmDamaged if that fails."""
     probe(path)
 
 
@@ -276,41 +306,110 @@ def _quiet() -> list[str]:
     return [binary(), "-hide_banner", "-nostdin", "-v", "error"]
 
 
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+def _run(command: list[str], patience: float) -> subprocess.CompletedProcess[str]:
     # Footage may name itself in any bytes.
-    done = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
+    with _patient(patience):
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+            timeout=patience,
+        )
     if _is_starved(done.returncode, done.stderr):
         raise _starved(done.returncode, done.stderr)
     return done
 
 
 @contextmanager
-def _running(command: list[str], folder: Path) -> Iterator[IO[bytes]]:
+def _patient(seconds: float) -> Iterator[None]:
+    try:
+        yield
+    except subprocess.TimeoutExpired as exc:
+        raise _hung(f"came to no end in {seconds:.0f} s") from exc
+
+
+def _hung(what: str) -> EncoderKilled:
+    return EncoderKilled(f"ffmpeg hung and was ended: it {what}")
+
+
+@contextmanager
+def _running(command: list[str], folder: Path, patience: float | None = None) -> Iterator[_Feed]:
     """Run ffmpeg with a pipe to its input; it never outlives the block."""
+    patience = patience or PATIENCE
     # Its complaints go to a file: a full stderr pipe would stop both of us.
     with tempfile.TemporaryFile() as complaints:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=complaints, bufsize=0
         )
         try:
-            # When it has given up, its exit code says more than the broken pipe.
-            with suppress(BrokenPipeError), _pipe(process) as stream:
-                yield stream
+            with _Feed(process, patience) as feed:
+                # When it has given up, its exit code says more than the broken pipe.
+                with suppress(BrokenPipeError):
+                    yield feed
+                feed.end()
         except BaseException:
             process.kill()
             process.wait()
             raise
-        if process.wait() != 0:
+        if feed.hung:
+            raise _hung(f"let us wait for {patience:.0f} s")
+        if process.returncode != 0:
             complaints.seek(0)
             said = complaints.read().decode(errors="replace")
             raise _failure(process.returncode, said, folder)
+
+
+class _Feed:
+    """The input of ffmpeg, and a thread that ends it if it lets us wait too long."""
+
+    def __init__(self, process: subprocess.Popen[bytes], patience: float) -> None:
+        self.hung = False
+        self._process = process
+        self._patience = patience
+        self._stream = _pipe(process)
+        self._waits_since: float | None = None
+        self._over = threading.Event()
+        self._watch = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> _Feed:
+        try:
+            self._watch.start()
+        except RuntimeError as exc:
+            self._stream.close()
+            raise EncoderKilled(f"ffmpeg cannot be watched: {exc}") from exc
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._watch.join()
+        with suppress(BrokenPipeError):
+            self._stream.close()
+
+    def write(self, frame: bytes | bytearray) -> None:
+        left = memoryview(frame)
+        self._waits_since = time.monotonic()
+        while left:
+            # A signal may cut it short.
+            left = left[self._stream.write(left) :]
+        self._waits_since = None
+
+    def end(self) -> None:
+        """Tell ffmpeg that there is no more, and wait until it has written the film."""
+        self._waits_since = time.monotonic()
+        with suppress(BrokenPipeError):
+            self._stream.close()
+        self._process.wait()
+
+    def _look(self) -> None:
+        while not self._over.wait(self._patience / LOOKS):
+            since = self._waits_since
+            if since is not None and time.monotonic() - since > self._patience:
+                self.hung = True
+                self._process.kill()
+                return
 
 
 def _pipe(process: subprocess.Popen[bytes]) -> Any:
@@ -335,14 +434,16 @@ def _failure(code: int, complaints: str, folder: Path) -> RenderError | StorageE
 
 
 def _is_starved(code: int, complaints: str) -> bool:
-    return code < 0 or (code > 0 and _WANT.search(complaints) is not None)
+    return code < 0 or code in WANTING or (code > 0 and _WANT.search(complaints) is not None)
 
 
 def _starved(code: int, complaints: str) -> EncoderKilled:
     if code < 0:
         told = f"ffmpeg was killed by signal {-code}, perhaps because the machine ran out of memory"
     else:
-        told = f"ffmpeg lacks memory or threads (exit code {code}): {_last_line(complaints)}"
+        lines = (line for line in complaints.splitlines() if _WANT.search(line))
+        said = next(lines, _last_line(complaints))
+        told = f"ffmpeg lacks memory or threads (exit code {code}): {said}"
     return EncoderKilled(told)
 
 

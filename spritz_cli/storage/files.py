@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
@@ -75,6 +75,13 @@ class Files(Protocol):
         Hidden is what has a name with a dot in front below the prefix.
         """
 
+    def surveyed(self, prefixes: Sequence[str]) -> AbstractContextManager[None]:
+        """Let `find` and `read` answer meanwhile from what lies below these prefixes now.
+
+        For whoever looks at many files only to tell about them: what is far away is
+        listed once. Whatever changes a file ends it; a disk needs none.
+        """
+
     def touch(self, name: str) -> None:
         """Make a file young again; StorageError if it is gone."""
 
@@ -98,9 +105,12 @@ def at_once(files: Files, work: Callable[[_T], _R], items: Iterable[_T]) -> list
         return [work(item) for item in items]
     # Not loaded for a disk.
     from concurrent.futures import ThreadPoolExecutor
+    from contextvars import copy_context
 
+    # So that a survey holds for those who help, too.
+    contexts = [copy_context() for _ in items]
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, items))
+        return list(pool.map(lambda context, item: context.run(work, item), contexts, items))
 
 
 class DiskFiles:
@@ -149,6 +159,10 @@ class DiskFiles:
     def find(self, prefix: str) -> Iterator[FoundFile]:
         folder, _, start = prefix.rpartition("/")
         yield from self._walk(folder, start)
+
+    def surveyed(self, prefixes: Sequence[str]) -> AbstractContextManager[None]:
+        del prefixes
+        return nullcontext()
 
     def touch(self, name: str) -> None:
         with self._errors(name), self._opened(name) as (folder, last):

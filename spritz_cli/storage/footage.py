@@ -21,8 +21,9 @@ from spritz_cli.models import Template
 from spritz_cli.storage.budget import Charge
 from spritz_cli.storage.disk import disk_errors, measure
 from spritz_cli.storage.files import DiskFiles, Files, at_once
+from spritz_cli.storage.videos import FOOTAGE
 
-FOLDER = ".footage"
+FOLDER = FOOTAGE
 
 _ORDER = re.compile(r"/[0-9a-f][^/]*\.json$")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,12 +20,15 @@ from typing import Self
 
 from redis import Redis, RedisError
 
-from spritz_cli.errors import LeaseLost, RedisUnavailable
+from spritz_cli.errors import InfrastructureError, LeaseLost, RedisUnavailable
 from spritz_cli.storage.processes import is_dead, pid_of, process_id
 from spritz_cli.storage.redis_errors import redis_errors
 
 #: The shortest time between two writes of progress, in seconds.
 REPORT_INTERVAL = 0.2
+
+#: Before a lease is given up that no thread was left for, so that memory can be freed, in seconds.
+START_PAUSES = (1.0, 4.0)
 
 _log = logging.getLogger(__name__)
 
@@ -161,7 +165,22 @@ class Lease:
         self._ended = threading.Event()
         self._lost = False
         self._thread = threading.Thread(target=self._keep, name=f"lease {key}", daemon=True)
-        self._thread.start()
+        self._start()
+
+    def _start(self) -> None:
+        pauses = iter(START_PAUSES)
+        while True:
+            try:
+                return self._thread.start()
+            except RuntimeError as exc:
+                pause = next(pauses, None)
+                if pause is None:
+                    self._leases.drop(self.key, self.owner, self.fence)
+                    raise InfrastructureError(
+                        f"no thread is left to keep the lease of {self.key}: {exc}",
+                        hint="Give vidgen more memory and threads, or try fewer --workers.",
+                    ) from exc
+                time.sleep(pause)
 
     @property
     def redis_key(self) -> str:

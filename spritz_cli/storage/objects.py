@@ -14,16 +14,18 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, TypeVar
 
 from spritz_cli.errors import InfrastructureError, MissingLibrary, StorageError
 from spritz_cli.locations import ObjectPath
 from spritz_cli.storage.disk import FileRecord, Readable, disk_errors, measure_pieces
-from spritz_cli.storage.files import Content, FoundFile
+from spritz_cli.storage.files import Content, FoundFile, at_once
 from spritz_cli.storage.scratch import ScratchFolders
+from spritz_cli.storage.survey import Survey
 
 try:
     from botocore.config import Config
@@ -64,6 +66,10 @@ _TYPES = {
     ".vtt": "text/vtt",
     ".json": "application/json",
 }
+#: Whose files are looked at from a survey by this thread and those that help it.
+_SURVEY: ContextVar[tuple[BucketFiles | None, Survey | None]]
+_SURVEY = ContextVar("_SURVEY", default=(None, None))
+
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 
@@ -113,9 +119,12 @@ class BucketFiles:
         self._put(name, data)
 
     def read(self, name: str) -> Content | None:
-        with suppress(ObjectMissing):
-            return self._download(name, lambda body, etag: Content(body.read(), etag))
-        return None
+        survey = _survey_of(self, name)
+        if survey is None:
+            return self._read(name)
+        if not survey.knows(name):
+            survey.note(name, self._read(name))
+        return survey.recall(name)
 
     def measure(self, name: str) -> FileRecord | None:
         with suppress(ObjectMissing):
@@ -123,16 +132,18 @@ class BucketFiles:
         return None
 
     def find(self, prefix: str) -> Iterator[FoundFile]:
-        with self._errors("listing", prefix):
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.root.bucket, Prefix=self._key(prefix)
-            )
-            told = [require(page, "IsTruncated") for page in pages]
-        found = (item for page in told for item in page.get("Contents", ()))
-        for item in found:
-            name = item["Key"].removeprefix(self._key(""))
-            if not _is_hidden(name, prefix):
-                yield FoundFile(name, item["Size"], item["LastModified"].timestamp())
+        survey = _survey_of(self, prefix)
+        found = survey.find(prefix) if survey else self._listed(prefix)
+        return (file for file in found if not _is_hidden(file.name, prefix))
+
+    @contextmanager
+    def surveyed(self, prefixes: Sequence[str]) -> Iterator[None]:
+        survey = Survey(prefixes, at_once(self, self._listed, prefixes))
+        before = _SURVEY.set((self, survey))
+        try:
+            yield
+        finally:
+            _SURVEY.reset(before)
 
     def touch(self, name: str) -> None:
         # By an upload of the same: not every server sees to the time when an object is copied
@@ -144,6 +155,7 @@ class BucketFiles:
             )
 
     def delete(self, name: str) -> bool:
+        _end_survey(self)
         there = any(found.name == name for found in self.find(name))
         with self._errors("deleting", name):
             self._client.delete_object(**self._place(name))
@@ -187,7 +199,28 @@ class BucketFiles:
         finally:
             self.delete(name)
 
+    def _read(self, name: str) -> Content | None:
+        with suppress(ObjectMissing):
+            return self._download(name, lambda body, etag: Content(body.read(), etag))
+        return None
+
+    def _listed(self, prefix: str) -> list[FoundFile]:
+        with self._errors("listing", prefix):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.root.bucket, Prefix=self._key(prefix)
+            )
+            told = [require(page, "IsTruncated") for page in pages]
+        root = self._key("")
+        return [
+            FoundFile(
+                item["Key"].removeprefix(root), item["Size"], item["LastModified"].timestamp()
+            )
+            for page in told
+            for item in page.get("Contents", ())
+        ]
+
     def _put(self, name: str, body: bytes | BinaryIO, **conditions: str) -> None:
+        _end_survey(self)
         with self._errors("writing", name):
             place = self._place(name)
             answer = self._client.put_object(**place, **_headers(name), Body=body, **conditions)
@@ -257,6 +290,18 @@ class BucketFiles:
             if self._connected[0] != os.getpid():
                 self._connected = os.getpid(), _connect(self._region, self._hurried)
             return self._connected[1]
+
+
+def _survey_of(files: BucketFiles, name: str) -> Survey | None:
+    """Return the survey under way that tells about a name or prefix."""
+    owner, survey = _SURVEY.get()
+    return survey if survey and owner is files and survey.covers(name) else None
+
+
+def _end_survey(files: BucketFiles) -> None:
+    owner, survey = _SURVEY.get()
+    if survey and owner is files:
+        survey.over = True
 
 
 def _connect(region: str | None, hurried: bool) -> Any:

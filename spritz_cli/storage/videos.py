@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -26,6 +26,12 @@ VIDEO, POSTER, CAPTIONS, SIDECAR = "mp4", "webp", "vtt", "json"
 
 #: The sidecar last: whoever finds it may rely on the others.
 SUFFIXES = (VIDEO, POSTER, CAPTIONS, SIDECAR)
+
+#: Footage lies below the films, see footage.py.
+FOOTAGE = ".footage"
+
+#: Up to so many folders of a bucket are listed one by one rather than all at once.
+FEW = 8
 
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _FILE = re.compile(rf"([0-9a-f]{{16}})\.({'|'.join(SUFFIXES)})")
@@ -163,7 +169,20 @@ class VideoStore:
 
     def all_intact(self, videos: Iterable[Video]) -> list[bool]:
         """Answer `intact` for many films, side by side where that is quicker."""
-        return at_once(self._files, self.intact, videos)
+        videos = list(videos)
+        with self._files.surveyed(_prefixes(videos)):
+            return at_once(self._files, self.intact, videos)
+
+    @contextmanager
+    def surveyed(self, wanted: Sequence[Template | Video]) -> Iterator[None]:
+        """Look at what many films have now, so that asking about each of them costs little.
+
+        Only to tell about them: see `Files.surveyed`. A template stands for all its films.
+        """
+        with self._files.surveyed(_prefixes(wanted)):
+            # Read side by side, to be remembered.
+            at_once(self._files, self._files.read, self._records(wanted))
+            yield
 
     def verify(self, video: Video) -> bool:
         """Whether all files of a film have the recorded digests (reads every byte)."""
@@ -247,6 +266,16 @@ class VideoStore:
             for suffix, record in sidecar["files"].items()
         )
 
+    def _records(self, wanted: Sequence[Template | Video]) -> Iterator[str]:
+        """Yield what there is to read about films: sidecars and journals of footage."""
+        if self._files.calls_at_once == 1:
+            return
+        for item in wanted:
+            film = f"/{item.hash}" if isinstance(item, Video) else "/"
+            for prefix in (f"{item.name}{film}", f"{FOOTAGE}/{item.name}/"):
+                found = self._files.find(prefix)
+                yield from (file.name for file in found if file.name.endswith(f".{SIDECAR}"))
+
     def _sizes(self, stem: str) -> dict[str, Any]:
         found = self._files.find(f"{stem}.")
         return {file.name.removeprefix(f"{stem}."): file.bytes for file in found}
@@ -281,6 +310,16 @@ class VideoStore:
                 hint="vidgen deletes only what it made. Delete it by hand if it is not needed.",
             )
         return name
+
+
+def _prefixes(wanted: Sequence[Template | Video]) -> list[str]:
+    """Return where to look for all of these, in few places."""
+    folders = {item.name for item in wanted}
+    if len(folders) > FEW:
+        folders = {item.persona for item in wanted}
+    if len(folders) > FEW:
+        return [""]
+    return [f"{parent}{name}/" for name in sorted(folders) for parent in ("", f"{FOOTAGE}/")]
 
 
 def _require_safe(*names: str) -> None:

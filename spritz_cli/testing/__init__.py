@@ -110,6 +110,10 @@ class FakeTier:
         """Return what a fingerprint is taken of; `content` stands for the drawing."""
         return {**template.document(), "drawing": self.content}
 
+    def drawing(self, template: Template) -> dict[str, Any]:
+        """Return the same: all of the film counts as drawn."""
+        return self.inputs(template)
+
     def offer(self, template: Template) -> Offer:  # noqa: ARG002
         """Return `price` for every template."""
         return Offer(self.price)

@@ -54,8 +54,11 @@ class SoraTier:
         paid = self._paid(template)
         if paid is None:
             return None
-        drawing = drawing_inputs(self._library, template, OVERLAY)
-        return {**drawing, "compositor": COMPOSITOR, "footage": {"paid": paid}}
+        return {**self.drawing(template), "footage": {"paid": paid}}
+
+    def drawing(self, template: Template) -> dict[str, Any]:
+        """Return what is drawn over footage, and how."""
+        return {**drawing_inputs(self._library, template, OVERLAY), "compositor": COMPOSITOR}
 
     def offer(self, template: Template) -> Offer:
         """Return the price of the segments that nobody has ordered yet."""

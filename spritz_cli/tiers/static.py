@@ -28,6 +28,10 @@ class StaticTier:
 
     def inputs(self, template: Template) -> dict[str, Any]:
         """Return everything the film is made from; its digest is the fingerprint."""
+        return self.drawing(template)
+
+    def drawing(self, template: Template) -> dict[str, Any]:
+        """Return the same: all of the film is drawn."""
         return drawing_inputs(self._library, template, template.fallback_static)
 
     def offer(self, template: Template) -> Offer:  # noqa: ARG002 - all are

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 from redis import Redis
 
-from spritz_cli.errors import LeaseLost, RedisUnavailable
+from spritz_cli.errors import InfrastructureError, LeaseLost, RedisUnavailable
 from spritz_cli.storage.leases import Leases
 from spritz_cli.testing import fake_redis
 
@@ -229,3 +229,26 @@ def until(condition: Callable[[], bool], seconds: float = 5) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize("failures", [2, 3])
+def test_a_lease_waits_for_the_thread_that_keeps_it_but_not_for_ever(
+    any_redis: Redis, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    leases, started, start = Leases(any_redis), [], threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        started.append(thread)
+        if len(started) <= failures:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr("spritz_cli.storage.leases.START_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    if failures == 2:
+        with leases.acquire("a/b") as lease:
+            assert leases.renew(lease.key, lease.owner, lease.fence, 0.5, "")
+    else:
+        with pytest.raises(InfrastructureError, match="can't start new thread"):
+            leases.acquire("a/b")
+    assert leases.holder("a/b") is None

@@ -156,6 +156,52 @@ def test_a_mangled_sidecar_counts_as_none(place: Place) -> None:
         assert not store.intact(video)
 
 
+@pytest.mark.parametrize("count", [1, 10])
+def test_a_survey_tells_what_the_store_tells(place: Place, count: int) -> None:
+    # Of so many personas that all of a bucket is listed.
+    templates = [sample_template(persona=f"p{number}", topic="a") for number in range(count)]
+    videos = [publish(place.store, template=template) for template in templates]
+    place.files.delete(f"{videos[0].name}/{videos[0].hash}.webp")
+    order = replace(sample_order(), template=templates[0].name)
+    place.footage.record(order)
+
+    def told() -> tuple[Any, ...]:
+        store = place.store
+        films = [store.intact(video) for video in videos], [store.sidecar(v) for v in videos]
+        latest = [store.latest_sidecar(template) for template in [*templates, A]]
+        return *films, latest, list(store.videos()), place.footage.orders(templates[0])
+
+    live = told()
+    with place.store.surveyed(videos):
+        assert told() == live
+        assert told() == live
+    with place.store.surveyed(templates):
+        assert told() == live
+    assert live[0] == [False] + [True] * (count - 1)
+    assert live[-1] == [order]
+
+
+def test_a_survey_ends_when_something_is_changed(place: Place) -> None:
+    store, video = place.store, publish(place.store)
+    with store.surveyed([video]):
+        assert store.intact(video)
+        assert place.files.delete(f"{video.name}/{video.hash}.webp")
+        assert not store.intact(video)
+        again = publish(store)
+        assert store.intact(again)
+
+
+def test_a_survey_is_nothing_to_other_threads(place: Place) -> None:
+    store, video = place.store, publish(place.store)
+    found: list[bool] = []
+    with store.surveyed([video]):
+        VideoStore(place.open()).remove(store.place / f"{video.name}/{video.hash}.webp")
+        thread = Thread(target=lambda: found.append(store.intact(video)))
+        thread.start()
+        thread.join()
+    assert found == [False]
+
+
 def test_films_are_listed_in_order_and_nothing_else_is(place: Place) -> None:
     store, files = place.store, place.files
     assert list(store.videos()) == []

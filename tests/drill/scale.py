@@ -19,6 +19,7 @@ from typing import Any
 from redis import Redis
 
 from spritz_cli.bootstrap import Production
+from spritz_cli.catalog_schema import MAX_TEMPLATES
 from spritz_cli.models import Film
 from spritz_cli.planning import Judge
 from spritz_cli.settings import PACKAGE, Settings, shipped
@@ -40,15 +41,10 @@ TOPICS_PER_PERSONA = 100
 #: What a catalog may hold at most, raised in a copy of the package to see what lies beyond.
 LIMITS = {
     "catalog.py": {
-        "MAX_BYTES = 1_000_000": "MAX_BYTES = 100_000_000",
-        "MAX_VALUES = 20_000": "MAX_VALUES = 10_000_000",
+        "MAX_VALUES = 500_000": "MAX_VALUES = 1_000_000",
+        "MAX_ITEMS = 10_000": "MAX_ITEMS = 50_000",
     },
-    "catalog_schema.py": {
-        "MAX_TEMPLATES = 500": "MAX_TEMPLATES = 50_000",
-        "personas: Annotated[dict[_Id, PersonaEntry], Field(min_length=1, max_length=100)]": (
-            "personas: Annotated[dict[_Id, PersonaEntry], Field(min_length=1, max_length=1000)]"
-        ),
-    },
+    "catalog_schema.py": {"MAX_TEMPLATES = 5_000": "MAX_TEMPLATES = 50_000"},
 }
 
 #: Another host has processes, a network, a name and a state directory of its own.
@@ -258,7 +254,7 @@ def _current(told: str) -> int:
 
 
 def _is_raised(count: int) -> bool:
-    return count > 500
+    return count > MAX_TEMPLATES
 
 
 def _package(folder: Path, count: int) -> Path:

@@ -7,6 +7,8 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -15,7 +17,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from spritz_cli.errors import EncoderKilled, RenderError
+from spritz_cli.errors import EncoderKilled, FilmDamaged, RenderError
 from spritz_cli.media import ffmpeg
 from spritz_cli.media.captions import parse_webvtt
 from spritz_cli.models import Cue
@@ -109,8 +111,14 @@ def test_progress_goes_from_nothing_to_all(short_template, tmp_path: Path) -> No
 def test_a_truncated_film_is_found_out(film) -> None:
     data = film.video.read_bytes()
     film.video.write_bytes(data[: len(data) // 2])
-    with pytest.raises(RenderError, match="does not play"):
+    with pytest.raises(FilmDamaged, match=r"film.mp4 does not play: .*corrupt"):
         ffmpeg.probe(film.video)
+
+
+def test_words_in_the_path_of_a_film_are_no_complaint(film, tmp_path: Path) -> None:
+    path = tmp_path / "invalid error.mp4"
+    path.write_bytes(film.video.read_bytes())
+    assert ffmpeg.probe(path).frames
 
 
 def test_a_picture_that_is_no_film_is_found_out(film, tmp_path: Path) -> None:
@@ -181,6 +189,77 @@ def test_an_encoder_without_memory_is_told_from_one_that_fails(
 
     with pytest.raises(EncoderKilled):
         ffmpeg.encode(frames(), tmp_path / "x.mp4", width=1280, height=720, fps=30)
+
+
+@pytest.fixture
+def hanging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place of ffmpeg, a program that does nothing for long; and little patience with it."""
+    monkeypatch.setattr(ffmpeg, "binary", lambda: str(_program(tmp_path, "exec sleep 100")))
+    monkeypatch.setattr(ffmpeg, "PATIENCE", 0.5)
+
+
+def _program(folder: Path, script: str) -> Path:
+    program = folder / "program"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return program
+
+
+@pytest.mark.usefixtures("hanging")
+@pytest.mark.parametrize("size", [64, 1280], ids=["ends no film", "takes no frame"])
+def test_an_encoder_that_hangs_is_ended(tmp_path: Path, size: int) -> None:
+    frames = [bytes(4 * size * size)] * 3
+    with pytest.raises(EncoderKilled, match="hung"):
+        ffmpeg.encode(frames, tmp_path / "x.mp4", width=size, height=size, fps=30)
+    assert children_of(os.getpid(), "sleep") == []
+
+
+@pytest.mark.usefixtures("hanging")
+def test_a_decoder_that_hangs_is_ended(tmp_path: Path) -> None:
+    with pytest.raises(EncoderKilled, match="hung"):
+        ffmpeg.probe(tmp_path / "x.mp4")
+    assert children_of(os.getpid(), "sleep") == []
+
+
+def test_an_encoder_that_cannot_be_watched_is_tried_again_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(EncoderKilled, match="can't start new thread"):
+        ffmpeg.encode([bytes(4 * 64 * 64)], tmp_path / "x.mp4", width=64, height=64, fps=30)
+    assert children_of(os.getpid(), "ffmpeg") == []
+
+
+def test_an_encoder_is_not_blamed_for_a_slow_drawing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def frames() -> Iterator[bytes]:
+        for _ in range(3):
+            time.sleep(1.5)
+            yield bytes(4 * 64 * 64)
+
+    monkeypatch.setattr(ffmpeg, "PATIENCE", 4.0)
+    ffmpeg.encode(frames(), tmp_path / "x.mp4", width=64, height=64, fps=30)
+    assert ffmpeg.probe(tmp_path / "x.mp4").frames == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ulimit limits something else there")
+def test_a_decoder_without_memory_says_nothing_against_the_film(
+    film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, complaints = ffmpeg.binary(), []
+    for megabytes in range(176, 256, 8):
+        program = _program(tmp_path, f'ulimit -v {megabytes << 10}; exec "{real}" "$@"')
+        monkeypatch.setattr(ffmpeg, "binary", lambda program=program: str(program))
+        try:
+            ffmpeg.probe(film.video)
+        except EncoderKilled as exc:
+            complaints.append(exc.message)
+    assert complaints
+    assert not [told for told in complaints if "frame=" in told]
 
 
 def test_the_fingerprint_follows_what_is_drawn(catalog) -> None:

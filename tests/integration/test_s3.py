@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,10 @@ import pytest
 
 from spritz_cli.bootstrap import Production, open_production
 from spritz_cli.cli.app import run
+from spritz_cli.models import Template
+from spritz_cli.planning import Judge, PlanItem, plan
 from spritz_cli.settings import load_settings
+from spritz_cli.testing import sample_film
 from tests import s3
 from tests.processes import ROOT, Family, wait_until
 from tests.small import write_project
@@ -234,6 +238,68 @@ def test_the_commands_work_on_a_bucket(
             immutable = "immutable" in told["CacheControl"]
             assert immutable == (suffix != "json")
     assert not (tmp_path / "videos").exists()
+
+
+@pytest.mark.usefixtures("shared_redis", "prefix")
+@pytest.mark.parametrize("films", [1, 20])
+def test_to_plan_and_to_report_asks_each_sidecar_and_lists_once(
+    films: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_project(tmp_path, {f"t{number}": 5 for number in range(films)})
+    with production(tmp_path) as found:
+        for template in found.catalog.templates:
+            publish(found, template)
+        requests = Counted(found)
+
+        assert {item.action for item in planned(found)} == {"keep"}
+        # One folder of films and one of footage.
+        assert requests.take() == {"ListObjectsV2": 2, "GetObject": films}
+
+        videos = list(found.manifest.entries())
+        assert found.store.all_intact(videos) == [True] * films
+        assert requests.take() == {"ListObjectsV2": 2, "GetObject": films}
+
+        found.redis.client.delete(*found.redis.client.keys("*"))
+        reasons = {item.reason for item in planned(found)}
+        assert reasons == {"found on disk"}
+        assert requests.take() == {"ListObjectsV2": 2, "GetObject": films}
+
+
+def publish(found: Production, template: Template) -> None:
+    judge = Judge(template, found.store, found.manifest, found.tiers)
+    with found.leases.acquire(template.key) as lease, found.store.staging() as scratch:
+        video = found.store.publish(
+            sample_film(scratch, template.topic),
+            template,
+            tier="static",
+            fingerprint=judge.fingerprints["static"],
+            inputs=judge.inputs["static"],
+            created_at="2026-11-23T09:00:00+00:00",
+        )
+        found.manifest.publish(video, lease)
+
+
+def planned(found: Production) -> Sequence[PlanItem]:
+    return plan(
+        found.catalog.templates, store=found.store, manifest=found.manifest, tiers=found.tiers
+    ).items
+
+
+class Counted:
+    """Counts what a bucket is asked."""
+
+    def __init__(self, found: Production) -> None:
+        self._asked: list[str] = []
+        events = found.files._client.meta.events
+        events.register("before-send.s3", lambda event_name, **_: self._note(event_name))
+
+    def _note(self, event: str) -> None:
+        self._asked.append(event.rpartition(".")[2])
+
+    def take(self) -> Counter[str]:
+        taken, self._asked = Counter(self._asked), []
+        return taken
 
 
 def test_doctor_tries_the_bucket(

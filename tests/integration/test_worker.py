@@ -323,7 +323,9 @@ def test_a_disk_that_stays_unusable_is_told_as_the_reason(
     assert (failed["status"], failed["error_kind"]) == ("failed", "StorageError")
 
 
-@pytest.mark.parametrize("name", ["templates.yaml", "svg_templates/card.svg.j2"])
+@pytest.mark.parametrize(
+    "name", ["templates.yaml", "svg_templates/card.svg.j2", "svg_templates/footage.svg.j2"]
+)
 def test_a_worker_with_other_files_refuses_the_job_and_says_which(
     hall: Hall, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from spritz_cli.catalog import MAX_PROBLEMS, load_catalog
+from spritz_cli.catalog import MAX_BYTES, MAX_ITEMS, MAX_PROBLEMS, load_catalog
+from spritz_cli.catalog_schema import MAX_PERSONAS, MAX_TEMPLATES
 from spritz_cli.errors import CatalogError
 
 CATALOGS = Path(__file__).parent.parent / "catalogs"
@@ -40,26 +41,43 @@ def test_the_problems_name_the_file_as_it_is_seen_from_here(
     )
 
 
-NAMES = [f"n{number}" for number in range(19_000)]
+MANY = MAX_BYTES - 1_000
+NAMES = [f"n{number}" for number in range(MAX_ITEMS - 1)]
+ENTRY = """\
+- {{persona: {}, topic: b, title: a, duration_seconds: 5, prompt_template: a, visual_metaphor: a,
+   takeaway: a, card: {{headline: a, body: a, action: a}}, alt: a, parameters: {{n: 1}},
+   captions: [{{start: 0, end: 4, text: a}}], figures: [{{value: n, format: usd, label: a}}]}}
+"""
+ALIKE = [f"{'a' * 50}{number}" for number in range(MAX_ITEMS - 1)]
 HOSTILE = {
-    "ten megabytes": "version: 1\n" + "# nothing\n" * 1_000_000,
-    "brackets without end": "[" * 999_000,
-    "braces without end": "{a: " * 200_000,
-    "block lists in block lists": "- " * 400_000,
-    "very many items": "- x\n" * 240_000,
+    "more bytes than allowed": "version: 1\n" + "# nothing\n" * (MAX_BYTES // 10),
+    "nothing but comments": "# nothing\n" * (MANY // 10),
+    "nothing but empty lines": "\n" * MANY,
+    "brackets without end": "[" * MANY,
+    "braces without end": "{a: " * (MANY // 4),
+    "block lists in block lists": "- " * (MANY // 2),
+    "very many items": "- x\n" * (MANY // 4),
+    "very many lists of very many items": ("- [" + "x," * (MAX_ITEMS - 1) + "]\n") * 900,
     "very many keys": "".join(f"{name}: 1\n" for name in NAMES),
-    "one key, many times": "a: 1\n" * 19_000,
-    "very many anchors": "- &a x\n" * 19_000,
-    "very many empty templates": "version: 1\ntemplates:\n" + "- {}\n" * 19_000,
-    "very many broken templates": "version: 1\ntemplates:\n" + "- {a: 1}\n" * 500,
-    "one very long text": f'version: 1\nnote: "{"x" * 990_000}"\n',
-    "one very long key": f"version: 1\n? {'x' * 990_000}\n: 1\n",
-    "one very long number": f"version: {'9' * 990_000}\n",
-    "one very long line of quotes": "version: '" + "''" * 490_000,
+    "one key, many times": "a: 1\n" * (MANY // 5),
+    "very many anchors": "- &a x\n" * (MANY // 7),
+    "very many empty templates": "version: 1\ntemplates:\n" + "- {}\n" * len(NAMES),
+    "very many broken templates": "version: 1\ntemplates:\n" + "- {a: 1}\n" * len(NAMES),
+    "very many names that are nearly right": "version: 1\npersonas:\n"
+    + "".join(f"  {name}x: {{accent: teal, topics: [a]}}\n" for name in ALIKE[:MAX_PERSONAS])
+    + "templates:\n"
+    + "".join(ENTRY.format(name) for name in ALIKE[:MAX_TEMPLATES]),
+    "very many personas without topics": "version: 1\npersonas:\n"
+    + "".join(f"  {name}: {{accent: teal, topics: [], a: 1}}\n" for name in NAMES),
+    "one very long text": f'version: 1\nnote: "{"x" * MANY}"\n',
+    "one very long key": f"version: 1\n? {'x' * MANY}\n: 1\n",
+    "one very long number": f"version: {'9' * MANY}\n",
+    "one very long line of quotes": "version: '" + "''" * (MANY // 2),
     "very many topics": f"version: 1\npersonas: {{a: {{topics: [{', '.join(NAMES)}]}}}}\n",
-    "zero bytes": "\0" * 990_000,
+    "zero bytes": "\0" * MANY,
+    "a zero byte in very many lines": "\0\n" * (MANY // 2),
     "aliases of aliases": "a0: &a0 [x]\n"
-    + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 50}]\n" for n in range(1, 400)),
+    + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 50}]\n" for n in range(1, 9_000)),
 }
 
 

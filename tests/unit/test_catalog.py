@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,30 @@ def test_the_catalog_of_the_repository_is_valid(tmp_path: Path) -> None:
 
 
 # Choosing
+
+
+def test_a_catalog_of_two_thousand_full_templates_is_read_like_a_small_one(tmp_path: Path) -> None:
+    path = tmp_path / "templates.yaml"
+    path.write_text(_hundredfold((ROOT / "templates.yaml").read_text("utf-8")), "utf-8")
+
+    catalog = load_catalog(path, ROOT / "svg_templates")
+
+    assert len(catalog.templates) == 2_000
+    first, again = catalog.select(topic="goal_setting")[::99]
+    assert (first.persona, again.persona) == ("savings_builder", "savings_builder_99")
+    assert replace(again, persona=first.persona) == first
+
+
+def _hundredfold(catalog: str) -> str:
+    """Repeat the personas and their templates under other names."""
+    _, _, rest = catalog.partition("\npersonas:\n")
+    personas, _, templates = rest.partition("\ntemplates:\n")
+    endings = ["", *(f"_{number}" for number in range(1, 100))]
+    parts = (
+        [re.sub(r"(?m)^(  \w+):", rf"\1{ending}:", personas) for ending in endings],
+        [re.sub(r"(?m)^(  - persona: \w+)", rf"\1{ending}", templates) for ending in endings],
+    )
+    return "\n".join(["version: 1", "personas:", *parts[0], "templates:", *parts[1]])
 
 
 def test_an_unknown_persona_is_a_value_error_that_suggests_a_name(catalog: Catalog) -> None:

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from spritz_cli.bootstrap import Production
 from spritz_cli.planning import SHORT, ingredients
 from spritz_cli.scene.drawing import SceneLibrary
-from spritz_cli.testing import sample_template
+from spritz_cli.settings import load_settings
+from spritz_cli.storage.embedded import OpenRedis
+from spritz_cli.testing import fake_redis, sample_template
 from spritz_cli.tiers import static
 from spritz_cli.tiers.static import StaticTier
 from tests.small import write_project
-from tests.tiny import TinyTier
 
 TEMPLATE = replace(sample_template(), fallback_static="card.svg.j2")
 
@@ -29,9 +31,35 @@ def test_texts_scenes_and_renderer_are_told_apart(tier: StaticTier) -> None:
     assert {len(digest) for digest in found.values()} == {SHORT}
 
 
-def test_a_provider_of_footage_makes_no_difference(tier: StaticTier) -> None:
-    better = TinyTier(name="sora")
-    assert ingredients(TEMPLATE, [better, tier]) == ingredients(TEMPLATE, [tier])
+def test_what_is_drawn_over_footage_counts_with_and_without_a_provider(tmp_path: Path) -> None:
+    scenes = write_project(tmp_path, {"one": 5}).scenes
+    (scenes / "kit").mkdir()
+    (scenes / "kit" / "frame.svg.j2").write_text("<g/>")
+    overlay = scenes / "footage.svg.j2"
+    overlay.write_text('<svg>{% include "kit/frame.svg.j2" %}</svg>')
+
+    def found(**environment: str) -> dict[str, str]:
+        settings = load_settings(environment, tmp_path)
+        return ingredients(TEMPLATE, Production(settings, OpenRedis(fake_redis(), "")).tiers)
+
+    alone = found()
+    assert {"svg_templates/footage.svg.j2", "svg_templates/kit/frame.svg.j2"} <= alone.keys()
+    assert found(VIDGEN_PROVIDER="openai") == alone
+
+    overlay.write_text('<svg>{% include "kit/frame.svg.j2" %}<g/></svg>')
+    changed = {name for name, digest in found().items() if alone.get(name) != digest}
+    assert changed == {"svg_templates/footage.svg.j2"}
+
+
+def test_one_name_in_the_scenes_of_two_tiers_is_told_apart(tmp_path: Path) -> None:
+    scenes = write_project(tmp_path, {"one": 5}).scenes
+    (scenes / "kit").mkdir()
+    card = scenes / "card.svg.j2"
+    card.write_text('<svg>{% from "kit/frame.svg.j2" import x %}</svg>')
+    (scenes / "kit" / "frame.svg.j2").write_text("{% macro x() %}{% endmacro %}")
+    tiers = Production(load_settings({}, tmp_path), OpenRedis(fake_redis(), "")).tiers
+    names = ingredients(TEMPLATE, tiers).keys()
+    assert {"svg_templates/kit/frame.svg.j2", "svg_templates/kit/frame.svg.j2 of sora"} <= names
 
 
 def test_only_what_changed_differs(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -282,6 +283,41 @@ def test_a_film_whose_encoder_is_always_killed_fails(
     studio.tiers = [Unlucky(times=3)]
 
     assert (studio.generate().status, studio.generate().status) == ("failed", "made")
+
+
+@dataclass
+class Garbling(TinyTier):
+    """A tier whose first `times` films do not play."""
+
+    times: int = 1
+
+    def make(self, template: Template, scratch: Path, progress: Progress) -> Film:
+        film = super().make(template, scratch, progress)
+        if len(self.made) <= self.times:
+            film.video.write_bytes(film.video.read_bytes()[:-200])
+        return film
+
+
+def test_a_film_that_does_not_play_is_made_again_once(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "KILLED_PAUSES", (0.0, 0.0))
+    studio.tiers = [Garbling(times=1)]
+
+    assert studio.generate().status == "made"
+    assert len(studio.tiers[0].made) == 2
+
+
+def test_a_film_that_never_plays_fails_and_says_why(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "KILLED_PAUSES", (0.0, 0.0))
+    studio.tiers = [Garbling(times=9)]
+    outcome = studio.generate()
+
+    assert outcome.status == "failed"
+    assert len(studio.tiers[0].made) == 2
+    assert re.search("does not play: .*corrupt", outcome.error or "")
 
 
 def test_the_next_tier_makes_the_film_and_says_why(studio: Studio) -> None:
