@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -329,6 +330,10 @@ def _patient(seconds: float) -> Iterator[None]:
         yield
     except subprocess.TimeoutExpired as exc:
         raise _hung(f"came to no end in {seconds:.0f} s") from exc
+    except OSError as exc:
+        if exc.errno not in (errno.ENOMEM, errno.EAGAIN):
+            raise
+        raise EncoderKilled(f"ffmpeg cannot be started: {exc.strerror}") from exc
 
 
 def _hung(what: str) -> EncoderKilled:
@@ -341,9 +346,14 @@ def _running(command: list[str], folder: Path, patience: float | None = None) ->
     patience = patience or PATIENCE
     # Its complaints go to a file: a full stderr pipe would stop both of us.
     with tempfile.TemporaryFile() as complaints:
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=complaints, bufsize=0
-        )
+        with _patient(patience):
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=complaints,
+                bufsize=0,
+            )
         try:
             with _Feed(process, patience) as feed:
                 # When it has given up, its exit code says more than the broken pipe.

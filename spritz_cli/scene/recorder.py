@@ -9,7 +9,7 @@ from functools import cache, lru_cache
 from struct import Struct
 from typing import Any, NamedTuple
 
-from spritz_cli.errors import MissingLibrary, RenderError
+from spritz_cli.errors import InfrastructureError, MissingLibrary, RenderError
 from spritz_cli.scene import text
 from spritz_cli.scene.document import GRADIENTS, USUAL, Definition, Leaf, Matrix, check
 
@@ -20,6 +20,11 @@ try:
     from cairosvg.defs import gradient_or_pattern
     from cairosvg.helpers import PointError, normalize, paint, size
 except OSError as exc:
+    if any(words in str(exc) for words in ("failed to map", "annot allocate memory")):
+        raise InfrastructureError(
+            f"there is no memory left to load libcairo: {exc}",
+            hint="Give vidgen more memory, or try fewer --workers.",
+        ) from exc
     raise MissingLibrary(
         f"the system library libcairo is missing: {exc}",
         hint="Install it: apt-get install libcairo2 (Debian, Ubuntu), dnf install cairo (Fedora), "

@@ -291,6 +291,9 @@ class Counted:
 
     def __init__(self, found: Production) -> None:
         self._asked: list[str] = []
+        from spritz_cli.storage.objects import BucketFiles
+
+        assert isinstance(found.files, BucketFiles)
         events = found.files._client.meta.events
         events.register("before-send.s3", lambda event_name, **_: self._note(event_name))
 

@@ -7,7 +7,7 @@ import pytest
 from spritz_cli.errors import RenderError
 from spritz_cli.scene import recorder
 from spritz_cli.scene.canvas import KEPT_RECORDINGS, Canvas
-from spritz_cli.scene.document import parse
+from spritz_cli.scene.document import Mark, parse
 from spritz_cli.scene.drawing import times
 from spritz_cli.scene.recorder import Recorder, cairocffi
 from tests.scenes import document, drawn, pixel, shipped_scenes
@@ -113,6 +113,7 @@ class _Stock(Recorder):
     def draw_all(self, svg: str, context: Any) -> None:
         self.context, self.stroke_and_fill = context, True
         for mark in parse(svg):
+            assert isinstance(mark, Mark)
             self.gradients = {dict(p.attributes)["id"]: recorder._tree(p) for p in mark.leaf.paints}
             tag = recorder._OUTLINE if mark.leaf.tag == "text" else mark.leaf.tag
             self.draw(recorder._Node(tag, mark.leaf.attributes, mark.leaf.text))
