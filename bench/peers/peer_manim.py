@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from itertools import zip_longest
 from pathlib import Path
 from statistics import median
@@ -16,12 +16,14 @@ import numpy as np
 from manim import (
     BOLD,
     DOWN,
+    LEFT,
     MEDIUM,
     RIGHT,
     UP,
     Arc,
     CapStyleType,
     Circle,
+    Integer,
     Line,
     LineJointType,
     Mobject,
@@ -77,20 +79,51 @@ def say(
     return line.shift((place(0, y)[1] - baseline) * UP)
 
 
-class Counter(VGroup):
-    """A number that counts, on a baseline, centred on x or starting there.
+class Number(VGroup):
+    """A number that counts, on a baseline, centred on x or starting there: Manim's own Integer.
 
-    Manim's own Integer copies its digits deeply for each new value, which takes
-    four fifths of the film's time here; this one only moves points about.
+    `form` has the signs that stand beside it, and {} in its place.
     """
 
-    def __init__(self, size: float, anchor: float = 0.5, fill: str = COLOURS["ink"]) -> None:
+    def __init__(
+        self, form: str, size: float, anchor: float = 0.5, fill: str = COLOURS["ink"]
+    ) -> None:
+        super().__init__()
+        bold = partial(Text, font="Figtree", weight=BOLD)
+        self.number = Integer(0, mob_class=bold, font_size=size / EM, color=fill)
+        self.signs = [
+            (bold(words, font_size=size / EM, color=fill), side)
+            for words, side in zip(form.split("{}"), (LEFT, RIGHT), strict=True)
+            if words
+        ]
+        self.gap, self.anchor = 0.07 * size / UNIT, anchor
+        self.add(self.number, *(sign for sign, _ in self.signs))
+
+    def show(self, value: float, x: float, y: float) -> None:
+        self.number.set_value(value)
+        digit = self.number[0]
+        for sign, side in self.signs:
+            sign.next_to(self.number, side, self.gap).match_y(digit)
+        self.set_x(place(x, y)[0], (2 * self.anchor - 1) * RIGHT)
+        self.shift((place(x, y)[1] - digit.get_bottom()[1]) * UP)
+
+
+class Outlines(VGroup):
+    """The same as Number, made by hand.
+
+    Manim's own Integer copies its digits deeply for each new value, which more
+    than doubles the film's CPU time here; this one only moves points about.
+    """
+
+    def __init__(
+        self, form: str, size: float, anchor: float = 0.5, fill: str = COLOURS["ink"]
+    ) -> None:
         super().__init__(*(VMobject(stroke_width=0) for _ in range(7)))
         self.set_fill(fill, 1)
-        self.size, self.anchor = size / UNIT, anchor
+        self.form, self.size, self.anchor = form, size / UNIT, anchor
 
-    def show(self, words: str, x: float, y: float) -> None:
-        glyphs = [digits()[sign] for sign in words]
+    def show(self, value: float, x: float, y: float) -> None:
+        glyphs = [digits()[sign] for sign in self.form.format(f"{value:,.0f}")]
         width = sum(glyph.advance for glyph in glyphs) * self.size
         pen = np.array(place(x, y)) - np.array([self.anchor * width, 0, 0])
         for shape, glyph in zip_longest(self, glyphs):
@@ -99,6 +132,9 @@ class Counter(VGroup):
                 continue
             shape.points = glyph.points * self.size + pen
             pen[0] += glyph.advance * self.size
+
+
+Counter = Callable[..., Number | Outlines]
 
 
 class Glyph(NamedTuple):
@@ -128,6 +164,10 @@ def digits() -> dict[str, Glyph]:
 
 
 class Peer(Scene):
+    def __init__(self, counter: Counter) -> None:
+        super().__init__()
+        self.counter = counter
+
     def construct(self) -> None:
         clock = ValueTracker(0)
         sky = Rectangle(width=1280 / UNIT, height=720 / UNIT, stroke_width=0)
@@ -137,7 +177,7 @@ class Peer(Scene):
             say(SCENE["title"], 64, 68, 40, BOLD, 0),
             say(SCENE["subtitle"], 64, 106, 24, MEDIUM, 0, COLOURS["ink_2"]),
         )
-        stage = Stage()
+        stage = Stage(self.counter)
         stage.add_updater(lambda group: group.show(clock.get_value()))
         self.add(stage)
         seconds = motion.SECONDS
@@ -150,22 +190,22 @@ class Peer(Scene):
 class Stage(VGroup):
     """Everything that moves."""
 
-    def __init__(self) -> None:
+    def __init__(self, counter: Counter) -> None:
         super().__init__()
         self.lift = 0.0
         self.elapsed = box(0, 710, 1, 10, COLOURS["indigo"])
         self.rest = VGroup(*_panel(64, 136, 760, 520), *_axis(), *_months(), *_ring_labels())
         self.bars = VGroup(*(_bar(index) for index in range(6)))
-        self.amounts = VGroup(*(Counter(22) for _ in range(6)))
+        self.amounts = VGroup(*(counter("${}", 22) for _ in range(6)))
         self.line = VMobject(cap_style=CapStyleType.ROUND, joint_type=LineJointType.ROUND)
         self.line.set_stroke(COLOURS["orchid"], 5 * STROKE)
         self.dot = Circle(9 / UNIT, color=COLOURS["orchid"], stroke_width=4 * STROKE)
         self.dot.set_fill(COLOURS["white"], 1)
         self.whole_arc = Arc(92 / UNIT, 1.5707963, -6.2831853)
         self.arc = Arc(92 / UNIT, stroke_width=24 * STROKE, color=COLOURS["green"])
-        self.goal = Counter(44)
-        self.saved = Counter(52)
-        self.card = Card()
+        self.goal = counter("{}%", 44)
+        self.saved = counter("${}", 52)
+        self.card = Card(counter)
         self.add(self.elapsed, self.rest, self.bars, self.amounts, self.line, self.dot)
         self.add(self.arc, self.goal, self.saved, self.card)
 
@@ -180,22 +220,22 @@ class Stage(VGroup):
             height, x = 0.096 * dollars, 200 + 106 * index
             bar.stretch_to_fit_height(max(0.1, height) / UNIT)
             bar.move_to(place(x, 584 + lift - height / 2))
-            amount.show(motion.usd(dollars), x, 572 + lift - height)
+            amount.show(dollars, x, 572 + lift - height)
         points = [place(x, y + lift) for x, y in motion.balance_line(t)]
         self.line.set_points_as_corners(points)
         self.dot.move_to(points[-1])
         share = motion.goal(t)
         self.arc.pointwise_become_partial(self.whole_arc, 0, share / 100)
         self.arc.shift(place(1040, 250 + lift))
-        self.goal.show(motion.pct(share), 1040, 265 + lift)
-        self.saved.show(motion.usd(motion.saved(t)), 1040, 450 + lift)
+        self.goal.show(share, 1040, 265 + lift)
+        self.saved.show(motion.saved(t), 1040, 450 + lift)
         self.card.show(motion.come(t), lift)
 
 
 class Card(VGroup):
     """It slides in from the right and fades in; Manim fades shape by shape."""
 
-    def __init__(self) -> None:
+    def __init__(self, counter: Counter) -> None:
         super().__init__()
         self.shadow, white = _panel(864, 512, 352, 144)
         disc = Circle(30 / UNIT, stroke_width=0).set_fill(COLOURS["green_light"], 1)
@@ -205,7 +245,7 @@ class Card(VGroup):
         self.check = VMobject(cap_style=CapStyleType.ROUND, joint_type=LineJointType.ROUND)
         self.check.set_points_as_corners([place(904, 585), place(914, 595), place(933, 573)])
         self.check.set_stroke(COLOURS["green_dark"], 6 * STROKE)
-        self.amount = Counter(34, 0, COLOURS["green_dark"])
+        self.amount = counter("+${}", 34, 0, COLOURS["green_dark"])
         self.filled = VGroup(white, disc, title, body)
         self.place = (0.0, 0.0)
         self.add(self.shadow, self.filled, self.check, self.amount)
@@ -217,7 +257,7 @@ class Card(VGroup):
             part.shift(way)
         self.place = (dx, dy)
         self.shadow.set_fill(opacity=0.08 * come)
-        self.amount.show("+" + motion.usd(SCENE["card_amount"] * come), 966 + dx, 632 + dy)
+        self.amount.show(SCENE["card_amount"] * come, 966 + dx, 632 + dy)
         self.filled.set_fill(opacity=come)
         self.amount.set_fill(opacity=come)
         self.check.set_stroke(opacity=come)
@@ -258,7 +298,7 @@ def _bar(index: int) -> VMobject:
     return box(164 + 106 * index, 583, 72, 1, fill)
 
 
-def main(output: Path) -> None:
+def main(counters: str, output: Path) -> None:
     with tempfile.TemporaryDirectory() as media:
         config.media_dir = media
         config.pixel_width, config.pixel_height = motion.WIDTH, motion.HEIGHT
@@ -268,10 +308,10 @@ def main(output: Path) -> None:
         config.progress_bar, config.verbosity = "none", "ERROR"
         config.video_encoder_options = {"preset": "veryfast", "crf": "18", "threads": "2"}
         config.output_file = "peer"
-        scene = Peer()
+        scene = Peer(Outlines if counters == "outlines" else Number)
         scene.render()
         output.write_bytes(Path(scene.renderer.file_writer.movie_file_path).read_bytes())
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1], Path(sys.argv[2]))

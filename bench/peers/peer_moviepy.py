@@ -15,10 +15,15 @@ from PIL import Image, ImageColor, ImageDraw
 
 #: Art is drawn this much larger, once, and scaled down: Pillow does not antialias.
 LARGER = 4
+FRAME = (0, 0, motion.WIDTH, motion.HEIGHT)
+CARD = (864, 512, 352, 150)
+
+Box = tuple[int, int, int, int]
+Join = Callable[[list[VideoClip], Box], list[VideoClip]]
 
 
 def main(way: str, output: str) -> None:
-    clip = cairosvg_clip() if way == "cairosvg" else own_clip()
+    clip = cairosvg_clip() if way == "cairosvg" else own_clip(flat if way == "own-flat" else apart)
     _, settings = motion.encoder()
     # MoviePy names the encoder and its preset itself; ours say the same once more.
     clip.write_videofile(
@@ -46,29 +51,56 @@ def cairosvg_clip() -> VideoClip:
     return VideoClip(frame, duration=motion.SECONDS)
 
 
-def own_clip() -> VideoClip:
-    # Every clip with a mask costs a whole frame of blending, so what stands still, or moves
-    # as one, is flattened first.
+def own_clip(join: Join) -> VideoClip:
+    """Return the scene of MoviePy's clips; `join` gets those that stand still, or move as one."""
     clips = [
-        flat([sky(), *headings()]),
+        *join([sky(), *headings()], FRAME),
         elapsed(),
-        flat([*chart_art(), *ring_art()]).with_position(lambda t: (0, motion.lift(t))),
+        *(moved(clip, rise) for clip in join([*chart_art(), *ring_art()], FRAME)),
         *(clip for index in range(6) for clip in bar_clips(index)),
         *line_clips(),
         arc_clip(),
         counter(lambda t: motion.pct(motion.goal(t)), 1040, 265, 44),
         counter(lambda t: motion.usd(motion.saved(t)), 1040, 450, 52),
-        *card_clips(),
+        *card_clips(join),
     ]
     clips = [clip.with_duration(motion.SECONDS) for clip in clips]
     return CompositeVideoClip(clips, size=(motion.WIDTH, motion.HEIGHT), use_bgclip=True)
 
 
-def flat(clips: list[VideoClip]) -> ImageClip:
-    """Paint clips into one picture."""
+def apart(clips: list[VideoClip], _: Box) -> list[VideoClip]:
+    """Leave every clip to itself, as one writes it first."""
+    return clips
+
+
+def flat(clips: list[VideoClip], box: Box) -> list[VideoClip]:
+    """Paint clips into one picture and keep the box of it."""
+    # Every clip with a mask costs a whole frame of blending.
     opaque = clips[0].mask is None
     together = CompositeVideoClip(clips, size=(motion.WIDTH, motion.HEIGHT), use_bgclip=opaque)
-    return together.to_ImageClip(0, with_mask=not opaque)
+    picture = together.to_ImageClip(0, with_mask=not opaque)
+    x, y, w, h = box
+    return [picture.with_effects([vfx.Crop(x, y, width=w, height=h)]).with_position((x, y))]
+
+
+def moved(clip: VideoClip, by: Callable[[float], tuple[float, float]]) -> VideoClip:
+    """Return the clip on its way: `by` says how far it is from its place at a time."""
+    x, y = clip.pos(0)
+    return clip.with_position(lambda t: (x + by(t)[0], y + by(t)[1]))
+
+
+def rise(t: float) -> tuple[float, float]:
+    return 0, motion.lift(t)
+
+
+def slide(t: float) -> tuple[float, float]:
+    return 380 * (1 - motion.come(t)), motion.lift(t)
+
+
+def faded(clip: VideoClip) -> VideoClip:
+    """Return the clip as opaque as the card has come."""
+    mask = clip.mask.with_duration(motion.SECONDS)
+    return clip.with_mask(mask.transform(lambda picture, t: picture(t) * motion.come(t)))
 
 
 def sky() -> ImageClip:
@@ -141,7 +173,7 @@ def line_clips() -> list[VideoClip]:
     line.mask = line.mask.with_duration(motion.SECONDS).transform(uncovered)
     dot = art((0, 0, 24, 24), _dot)
     return [
-        line.with_position(lambda t: (box[0], box[1] + motion.lift(t))),
+        moved(line, rise),
         dot.with_position(_dot_place),
     ]
 
@@ -160,35 +192,26 @@ def arc_clip() -> VideoClip:
         return picture(t) * (shares <= motion.goal(t))
 
     ring.mask = ring.mask.with_duration(motion.SECONDS).transform(uncovered)
-    return ring.with_position(lambda t: (936, 146 + motion.lift(t)))
+    return moved(ring, rise)
 
 
-def card_clips() -> list[VideoClip]:
-    """The card as one picture that fades by its mask, and the amount on it."""
-    whole = flat(
-        [
-            panel(864, 512, 352, 144),
-            art((888, 554, 60, 60), _check),
-            say(SCENE["card_title"], 966, 554, 24, "Bold", 0),
-            say(SCENE["card_body"], 966, 586, 20, fill="ink_2", anchor=0),
-        ]
-    ).with_effects([vfx.Crop(864, 512, 1216, 662)])
+def card_clips(join: Join) -> list[VideoClip]:
+    """The card, which fades by its masks, and the amount on it."""
+    parts = [
+        panel(864, 512, 352, 144),
+        art((888, 554, 60, 60), _check),
+        say(SCENE["card_title"], 966, 554, 24, "Bold", 0),
+        say(SCENE["card_body"], 966, 586, 20, fill="ink_2", anchor=0),
+    ]
     amount = counter(
         lambda t: "+" + motion.usd(SCENE["card_amount"] * motion.come(t)),
-        lambda t: 966 + 380 * (1 - motion.come(t)),
+        lambda t: 966 + slide(t)[0],
         632,
         34,
         fill="green_dark",
         anchor=0,
     )
-    clips = [
-        whole.with_position(lambda t: (864 + 380 * (1 - motion.come(t)), 512 + motion.lift(t))),
-        amount,
-    ]
-    for clip in clips:
-        mask = clip.mask.with_duration(motion.SECONDS)
-        clip.mask = mask.transform(lambda picture, t: picture(t) * motion.come(t))
-    return clips
+    return [*(moved(faded(part), slide) for part in join(parts, CARD)), faded(amount)]
 
 
 def say(
@@ -252,7 +275,7 @@ def panel(x: int, y: int, w: int, h: int) -> ImageClip:
     return art((x, y, w, h + 6), draw)
 
 
-def art(box: tuple[int, int, int, int], draw: Callable[[ImageDraw.ImageDraw], None]) -> ImageClip:
+def art(box: Box, draw: Callable[[ImageDraw.ImageDraw], None]) -> ImageClip:
     """Return a picture drawn by Pillow, at its place."""
     x, y, w, h = box
     large = Image.new("RGBA", (w * LARGER, h * LARGER))
@@ -283,7 +306,7 @@ def _check(pen: ImageDraw.ImageDraw) -> None:
 def _polyline(
     pen: ImageDraw.ImageDraw,
     points: list[tuple[float, float]],
-    box: tuple[int, int, int, int],
+    box: Box,
     width: int,
     stroke: str,
 ) -> None:

@@ -125,7 +125,9 @@ def _peers() -> list[Peer]:
         Peer("cairosvg-png", (cairosvg, str(FOLDER / "peer_cairosvg.py"), "png")),
         Peer("moviepy-cairosvg", (moviepy, str(FOLDER / "peer_moviepy.py"), "cairosvg")),
         Peer("moviepy-own", (moviepy, str(FOLDER / "peer_moviepy.py"), "own")),
-        Peer("manim", (manim, str(FOLDER / "peer_manim.py"))),
+        Peer("moviepy-own-flat", (moviepy, str(FOLDER / "peer_moviepy.py"), "own-flat")),
+        Peer("manim", (manim, str(FOLDER / "peer_manim.py"), "integers")),
+        Peer("manim-outlines", (manim, str(FOLDER / "peer_manim.py"), "outlines")),
         Peer("remotion-jpeg", (*remotion, "jpeg")),
         Peer("remotion-png", (*remotion, "png")),
     ]
