@@ -25,7 +25,8 @@ from spritz_cli.models import Film, Template
 from spritz_cli.scene import tokens
 from spritz_cli.scene.canvas import Canvas
 from spritz_cli.scene.document import parse
-from spritz_cli.scene.drawing import Scene, SceneLibrary, held, times
+from spritz_cli.scene.drawing import Scene, held, times
+from spritz_cli.scene.library import SceneLibrary
 from spritz_cli.settings import PACKAGE, Settings
 from spritz_cli.storage.leases import Leases
 from spritz_cli.tiers.static import StaticTier

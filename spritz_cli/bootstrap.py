@@ -18,7 +18,7 @@ from spritz_cli.storage.videos import VideoStore
 if TYPE_CHECKING:
     from spritz_cli.catalog import Catalog
     from spritz_cli.pipeline import SourcedTier
-    from spritz_cli.scene.drawing import SceneLibrary
+    from spritz_cli.scene.library import SceneLibrary
     from spritz_cli.storage.budget import DailyBudget
     from spritz_cli.storage.footage import FootageStore
     from spritz_cli.storage.leases import Leases
@@ -73,7 +73,7 @@ class Production:
 
     @cached_property
     def library(self) -> SceneLibrary:
-        from spritz_cli.scene.drawing import SceneLibrary
+        from spritz_cli.scene.library import SceneLibrary
 
         return SceneLibrary(self.settings.scenes)
 
@@ -100,8 +100,8 @@ class Production:
 
     @property
     def _overlays(self) -> SceneLibrary:
-        from spritz_cli.scene.drawing import SceneLibrary
-        from spritz_cli.tiers.compositing import OVERLAY
+        from spritz_cli.scene.library import SceneLibrary
+        from spritz_cli.tiers.sora import OVERLAY
 
         # Scenes of one's own need not draw over footage: ours serves all templates.
         own = (self.settings.scenes / OVERLAY).is_file()

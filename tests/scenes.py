@@ -8,7 +8,7 @@ from spritz_cli.models import Template
 from spritz_cli.scene import tokens
 from spritz_cli.scene.canvas import Canvas
 from spritz_cli.scene.document import parse
-from spritz_cli.scene.drawing import SceneLibrary
+from spritz_cli.scene.library import SceneLibrary
 from spritz_cli.settings import shipped
 
 HEAD = '<svg xmlns="http://www.w3.org/2000/svg" width="1280" height="720">'

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from spritz_cli.media import ffmpeg
 from spritz_cli.models import Template, TextCard
-from spritz_cli.scene.drawing import SceneLibrary, frames, held
+from spritz_cli.scene.drawing import frames, held
+from spritz_cli.scene.library import SceneLibrary
 
 FOLDER = Path(__file__).parent / "scene"
 

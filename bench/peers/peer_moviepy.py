@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import motion
 import numpy as np
@@ -19,11 +20,17 @@ FRAME = (0, 0, motion.WIDTH, motion.HEIGHT)
 CARD = (864, 512, 352, 150)
 
 Box = tuple[int, int, int, int]
-Join = Callable[[list[VideoClip], Box], list[VideoClip]]
+
+
+class Way(NamedTuple):
+    """How the clips that stand still, or move as one, are joined, and how texts change."""
+
+    join: Callable[[list[VideoClip], Box], list[VideoClip]]
+    count: Callable[[Counter], list[VideoClip]]
 
 
 def main(way: str, output: str) -> None:
-    clip = cairosvg_clip() if way == "cairosvg" else own_clip(flat if way == "own-flat" else apart)
+    clip = WAYS[way]()
     _, settings = motion.encoder()
     # MoviePy names the encoder and its preset itself; ours say the same once more.
     clip.write_videofile(
@@ -51,20 +58,19 @@ def cairosvg_clip() -> VideoClip:
     return VideoClip(frame, duration=motion.SECONDS)
 
 
-def own_clip(join: Join) -> VideoClip:
-    """Return the scene of MoviePy's clips; `join` gets those that stand still, or move as one."""
+def own_clip(way: Way) -> VideoClip:
     clips = [
-        *join([sky(), *headings()], FRAME),
+        *way.join([sky(), *headings()], FRAME),
         elapsed(),
-        *(moved(clip, rise) for clip in join([*chart_art(), *ring_art()], FRAME)),
-        *(clip for index in range(6) for clip in bar_clips(index)),
+        *(moved(clip, rise) for clip in way.join([*chart_art(), *ring_art()], FRAME)),
+        *(clip for index in range(6) for clip in bar_clips(index, way)),
         *line_clips(),
         arc_clip(),
-        counter(lambda t: motion.pct(motion.goal(t)), 1040, 265, 44),
-        counter(lambda t: motion.usd(motion.saved(t)), 1040, 450, 52),
-        *card_clips(join),
+        *way.count(Counter(lambda t: motion.pct(motion.goal(t)), at(1040), at(265), 44)),
+        *way.count(Counter(lambda t: motion.usd(motion.saved(t)), at(1040), at(450), 52)),
+        *card_clips(way),
     ]
-    clips = [clip.with_duration(motion.SECONDS) for clip in clips]
+    clips = [clip if clip.duration else clip.with_duration(motion.SECONDS) for clip in clips]
     return CompositeVideoClip(clips, size=(motion.WIDTH, motion.HEIGHT), use_bgclip=True)
 
 
@@ -89,6 +95,10 @@ def moved(clip: VideoClip, by: Callable[[float], tuple[float, float]]) -> VideoC
     return clip.with_position(lambda t: (x + by(t)[0], y + by(t)[1]))
 
 
+def at(place: float) -> Callable[[float], float]:
+    return lambda _: place
+
+
 def rise(t: float) -> tuple[float, float]:
     return 0, motion.lift(t)
 
@@ -99,8 +109,10 @@ def slide(t: float) -> tuple[float, float]:
 
 def faded(clip: VideoClip) -> VideoClip:
     """Return the clip as opaque as the card has come."""
-    mask = clip.mask.with_duration(motion.SECONDS)
-    return clip.with_mask(mask.transform(lambda picture, t: picture(t) * motion.come(t)))
+    mask = clip.mask.with_duration(clip.duration or motion.SECONDS)
+    return clip.with_mask(
+        mask.transform(lambda picture, t: picture(t) * motion.come(clip.start + t))
+    )
 
 
 def sky() -> ImageClip:
@@ -141,7 +153,7 @@ def ring_art() -> list[VideoClip]:
     ]
 
 
-def bar_clips(index: int) -> list[VideoClip]:
+def bar_clips(index: int, way: Way) -> list[VideoClip]:
     x = 164 + 106 * index
 
     def height(t: float) -> int:
@@ -149,14 +161,15 @@ def bar_clips(index: int) -> list[VideoClip]:
 
     fill = ImageColor.getrgb(COLOURS["water" if SCENE["income"][index] < 3000 else "green"])
     bar = ColorClip((72, 8), fill).with_effects([vfx.Resize(lambda t: (72, height(t)))])
+    amount = Counter(
+        lambda t: motion.usd(motion.bar(index, t)),
+        at(x + 36),
+        lambda t: 572 - 0.096 * motion.bar(index, t),
+        22,
+    )
     return [
         bar.with_position(lambda t: (x, round(584 + motion.lift(t)) - height(t))),
-        counter(
-            lambda t: motion.usd(motion.bar(index, t)),
-            x + 36,
-            lambda t: 572 - 0.096 * motion.bar(index, t),
-            22,
-        ),
+        *way.count(amount),
     ]
 
 
@@ -195,7 +208,7 @@ def arc_clip() -> VideoClip:
     return moved(ring, rise)
 
 
-def card_clips(join: Join) -> list[VideoClip]:
+def card_clips(way: Way) -> list[VideoClip]:
     """The card, which fades by its masks, and the amount on it."""
     parts = [
         panel(864, 512, 352, 144),
@@ -203,15 +216,18 @@ def card_clips(join: Join) -> list[VideoClip]:
         say(SCENE["card_title"], 966, 554, 24, "Bold", 0),
         say(SCENE["card_body"], 966, 586, 20, fill="ink_2", anchor=0),
     ]
-    amount = counter(
+    amount = Counter(
         lambda t: "+" + motion.usd(SCENE["card_amount"] * motion.come(t)),
         lambda t: 966 + slide(t)[0],
-        632,
+        at(632),
         34,
         fill="green_dark",
         anchor=0,
     )
-    return [*(moved(faded(part), slide) for part in join(parts, CARD)), faded(amount)]
+    return [
+        *(moved(faded(part), slide) for part in way.join(parts, CARD)),
+        *map(faded, way.count(amount)),
+    ]
 
 
 def say(
@@ -241,29 +257,42 @@ def text(words: str, size: int, weight: str, fill: str) -> TextClip:
     )
 
 
-def counter(
-    words: Callable[[float], str],
-    x: float | Callable[[float], float],
-    y: float | Callable[[float], float],
-    size: int,
-    fill: str = "ink",
-    anchor: float = 0.5,
-) -> VideoClip:
-    """Return a text that changes: one TextClip for each value that is really shown."""
+class Counter(NamedTuple):
+    """A text that changes, and where it stands while the stage rises."""
 
-    def shown(t: float) -> TextClip:
-        return text(words(t), size, "Bold", fill)
+    words: Callable[[float], str]
+    x: Callable[[float], float]
+    y: Callable[[float], float]
+    size: int
+    fill: str = "ink"
+    anchor: float = 0.5
 
-    def place(t: float) -> tuple[int, int]:
-        left = (x(t) if callable(x) else x) - anchor * shown(t).w
-        top = (y(t) if callable(y) else y) + motion.lift(t) - 0.95 * size
-        return round(left), round(top)
+    def shown(self, t: float) -> TextClip:
+        return text(self.words(t), self.size, "Bold", self.fill)
 
-    clip = VideoClip(lambda t: shown(t).get_frame(0), has_constant_size=False)
+    def place(self, t: float) -> tuple[int, int]:
+        left = self.x(t) - self.anchor * self.shown(t).w
+        return round(left), round(self.y(t) + motion.lift(t) - 0.95 * self.size)
+
+
+def one_by_one(counter: Counter) -> list[VideoClip]:
+    """Return a TextClip for each value, one after the other, as one writes it first."""
+    clips: list[VideoClip] = []
+    for value, times in groupby(motion.times(), counter.words):
+        start, *more = times
+        clip = text(value, counter.size, "Bold", counter.fill).with_start(start)
+        clip = clip.with_duration((1 + len(more)) / motion.FPS)
+        clips.append(clip.with_position(lambda t, start=start: counter.place(start + t)))
+    return clips
+
+
+def looked_up(counter: Counter) -> list[VideoClip]:
+    """Return one clip that shows the TextClip of each value."""
+    clip = VideoClip(lambda t: counter.shown(t).get_frame(0), has_constant_size=False)
     clip.mask = VideoClip(
-        lambda t: shown(t).mask.get_frame(0), is_mask=True, has_constant_size=False
+        lambda t: counter.shown(t).mask.get_frame(0), is_mask=True, has_constant_size=False
     )
-    return clip.with_position(place)
+    return [clip.with_duration(motion.SECONDS).with_position(counter.place)]
 
 
 def panel(x: int, y: int, w: int, h: int) -> ImageClip:
@@ -315,6 +344,12 @@ def _polyline(
     for spot in spots:
         pen.circle(spot, width * LARGER / 2, stroke)
 
+
+WAYS: dict[str, Callable[[], VideoClip]] = {
+    "cairosvg": cairosvg_clip,
+    "own": lambda: own_clip(Way(apart, one_by_one)),
+    "own-flat": lambda: own_clip(Way(flat, looked_up)),
+}
 
 if __name__ == "__main__":
     main(sys.argv[1], sys.argv[2])

@@ -81,7 +81,7 @@ def _measure(
     catalog: Catalog, templates: tuple[Template, ...], scenes: Path, runs: int, growth: bool
 ) -> dict[str, Any]:
     from spritz_cli import bench as measuring
-    from spritz_cli.scene.drawing import SceneLibrary
+    from spritz_cli.scene.library import SceneLibrary
 
     library = SceneLibrary(scenes)
     films = []

@@ -77,7 +77,7 @@ def _show_kit(
     sheet: bool,
     as_json: bool,
 ) -> None:
-    from spritz_cli.scene.drawing import SceneLibrary
+    from spritz_cli.scene.library import SceneLibrary
     from spritz_cli.scene.preview import kit_sheet
 
     if persona or sheet or at is not None:
@@ -115,7 +115,7 @@ def _second(template: Template, at: float | None) -> float:
 
 
 def _draw(context: typer.Context, template: Template, path: Path, second: float | None) -> None:
-    from spritz_cli.scene.drawing import SceneLibrary
+    from spritz_cli.scene.library import SceneLibrary
     from spritz_cli.scene.preview import contact_sheet, frame_png
 
     library = SceneLibrary(settings_of(context).scenes)

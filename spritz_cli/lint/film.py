@@ -17,7 +17,8 @@ from spritz_cli.lint.texts import Text, texts
 from spritz_cli.lint.tracks import Follower, Sighting
 from spritz_cli.models import Template
 from spritz_cli.scene.document import Item, parse
-from spritz_cli.scene.drawing import Scene, SceneLibrary, times
+from spritz_cli.scene.drawing import Scene, times
+from spritz_cli.scene.library import SceneLibrary
 
 #: Every third frame is looked at closely: a tenth of a second.
 LOOK_FRAMES = 3

@@ -17,7 +17,7 @@ from spritz_cli.errors import InfrastructureError
 from spritz_cli.lint.film import findings
 from spritz_cli.lint.finding import Finding
 from spritz_cli.models import Template
-from spritz_cli.scene.drawing import SceneLibrary
+from spritz_cli.scene.library import SceneLibrary
 
 
 def findings_of_all(

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spritz_cli.errors import (
     EncoderKilled,
@@ -26,7 +26,9 @@ from spritz_cli.errors import (
     RenderError,
     StorageError,
 )
-from spritz_cli.media.montage import Clip, Frame, montage
+
+if TYPE_CHECKING:
+    from spritz_cli.media.montage import Clip, Frame
 
 #: sRGB to BT.709 with full chroma and no SIMD-dependent rounding; setparams is
 #: what writes primaries and transfer into the file.
@@ -118,6 +120,10 @@ class Probe:
 @cache
 def binary() -> str:
     """Return the path of the ffmpeg that ships with imageio-ffmpeg."""
+    bundled = _bundled()
+    if bundled and "IMAGEIO_FFMPEG_EXE" not in os.environ:
+        # Asked for it, the package would run it once to see whether it does.
+        return str(bundled)
     import imageio_ffmpeg
 
     try:
@@ -131,7 +137,7 @@ def binary() -> str:
 @cache
 def version() -> str:
     """Return ffmpeg's version, e.g. "9.0.2", without running it if it is the bundled one."""
-    named = os.environ.get("IMAGEIO_FFMPEG_EXE") or _bundled()
+    named = os.environ.get("IMAGEIO_FFMPEG_EXE") or _bundled() or ""
     match = re.search(r"-v?(\d[\d.]*\d)", Path(named).name)
     if match:
         return match[1]
@@ -139,12 +145,11 @@ def version() -> str:
     return banner.stdout.split("\n", 1)[0].removeprefix("ffmpeg version ").split(" ")[0]
 
 
-def _bundled() -> str:
-    """Return the name of the bundled program, without the trial run that `binary` makes."""
+def _bundled() -> Path | None:
     package = find_spec("imageio_ffmpeg")
     folders = (package.submodule_search_locations or ()) if package else ()
     programs = (path for folder in folders for path in Path(folder).glob("binaries/ffmpeg-*"))
-    return min((path.name for path in programs), default="")
+    return min((path for path in programs if os.access(path, os.X_OK)), default=None)
 
 
 def encode(
@@ -187,6 +192,8 @@ def compose(
     `overlay` yields every frame of the film as raw B, G, R, A, premultiplied.
     Raises RenderError when ffmpeg fails, StorageError when the disk is full.
     """
+    from spritz_cli.media.montage import montage
+
     frames = round(duration * frame.fps)
     command = [*_raw_input(frame.width, frame.height, frame.fps, "bgra"), "-"]
     for clip in clips:
@@ -203,6 +210,8 @@ def compose(
 
 def footage(path: Path, fps: int) -> Clip:
     """Look at a segment of footage by decoding it; raises RenderError if it is damaged."""
+    from spritz_cli.media.montage import Clip
+
     command = [binary(), "-hide_banner", "-nostdin", *_footage_input(path)]
     command += ["-map", "0:v:0", "-vf", f"fps={fps}", "-f", "null", "-"]
     told = _run(command, FOOTAGE_PATIENCE)

@@ -1,7 +1,4 @@
-"""From a template to frames: Jinja2 → SVG → marks → raw pixels.
-
-Jinja2 is loaded once a scene is opened: a plan only asks for sources.
-"""
+"""From a template to frames: Jinja2 → SVG → marks → raw pixels."""
 
 from __future__ import annotations
 
@@ -17,7 +14,6 @@ from markupsafe import Markup
 from spritz_cli.errors import RenderError
 from spritz_cli.models import KeyFigure, Template
 from spritz_cli.scene import tokens
-from spritz_cli.scene.sources import SceneSources
 from spritz_cli.scene.timeline import (
     VERB_METHODS,
     Moment,
@@ -35,16 +31,11 @@ from spritz_cli.wording import number, pct, usd
 _SAFE_COLOURS = {name: Markup(value) for name, value in tokens.COLOURS.items()}  # noqa: S704
 
 
-class SceneLibrary:
-    """The SVG scenes of one folder."""
+class Studio:
+    """Opens the scenes of one folder; they share what the kit drew."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._sources = SceneSources(folder)
-
-    def sources(self, scene_name: str) -> dict[str, str]:
-        """Return the SHA-256 of the scene file and of every file it includes, by name."""
-        return self._sources.digests(scene_name)
+        self._folder = folder
 
     def open(self, template: Template) -> Scene:
         """Return the scene that draws a template."""
@@ -56,7 +47,7 @@ class SceneLibrary:
     def _environment(self) -> Any:
         from spritz_cli.templating import scene_environment
 
-        environment = scene_environment(self.folder, (*_TOOLS.values(), *VERB_METHODS))
+        environment = scene_environment(self._folder, (*_TOOLS.values(), *VERB_METHODS))
         environment.globals |= {
             "colours": _SAFE_COLOURS,
             "type": tokens.TYPE,

@@ -13,7 +13,8 @@ from spritz_cli.models import Template, TextCard
 from spritz_cli.scene import tokens
 from spritz_cli.scene.canvas import Canvas
 from spritz_cli.scene.document import parse
-from spritz_cli.scene.drawing import Scene, SceneLibrary
+from spritz_cli.scene.drawing import Scene
+from spritz_cli.scene.library import SceneLibrary
 
 SHEET_COLUMNS = 4
 SHEET_SCALE = 0.5

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from spritz_cli.errors import RenderError
 from spritz_cli.media import captions, ffmpeg
 from spritz_cli.media.montage import Clip, Frame
-from spritz_cli.models import Film, Template
+from spritz_cli.models import Film
 from spritz_cli.scene import tokens
-from spritz_cli.scene.drawing import Scene, SceneLibrary, frames
+from spritz_cli.scene.drawing import Scene, frames
 from spritz_cli.tiers.base import Progress
-
-#: The scene of what lies on footage, the same for every template.
-OVERLAY = "footage.svg.j2"
-
-#: Raise it when a change of the montage changes pixels; films are then made anew.
-COMPOSITOR = 1
 
 #: Footage fills the frame down to the horizon, and its middle is the middle of that.
 FRAME = Frame(tokens.WIDTH, tokens.HEIGHT, tokens.FPS, window=604)
@@ -28,20 +21,18 @@ LEAST_SHARE = 0.5
 
 
 def compose(
-    template: Template,
-    library: SceneLibrary,
+    scene: Scene,
     segments: Sequence[Path],
     scratch: Path,
     progress: Progress,
 ) -> Film:
-    """Write film, poster and captions from segments of footage in their order.
+    """Write film, poster and captions from segments of footage in their order, under a scene.
 
     Raises RenderError when the footage is damaged or much too short.
     """
-    scene = library.open(replace(template, fallback_static=OVERLAY))
     clips = _clips(segments, scene)
     video, poster, vtt = (scratch / f"film.{kind}" for kind in ("mp4", "webp", "vtt"))
-    vtt.write_text(captions.webvtt(template.captions), "utf-8")
+    vtt.write_text(captions.webvtt(scene.template.captions), "utf-8")
     ffmpeg.compose(
         clips,
         _watched(scene, progress),

@@ -14,16 +14,21 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from spritz_cli.errors import EncoderKilled, RenderError
 from spritz_cli.models import Film, Source, Template
-from spritz_cli.scene.drawing import SceneLibrary
+from spritz_cli.scene.library import SceneLibrary
 from spritz_cli.storage.footage import FootageStore, Order
 from spritz_cli.storage.upgrades import NEVER, Owed, Upgrades
 from spritz_cli.tiers.base import Offer, Progress, TierUnavailable
 from spritz_cli.tiers.brief import Brief, brief_for, footage_in_hand
-from spritz_cli.tiers.compositing import COMPOSITOR, OVERLAY, compose
 from spritz_cli.tiers.static import drawing_inputs
 
 if TYPE_CHECKING:
     from spritz_cli.tiers.provider import Provider
+
+#: The scene of what lies on footage, the same for every template.
+OVERLAY = "footage.svg.j2"
+
+#: Raise it when a change of compositing.py or of montages changes pixels; films are made anew.
+COMPOSITOR = 1
 
 #: The share of the work that is done when the footage is there.
 FOOTAGE_SHARE = 0.5
@@ -89,13 +94,16 @@ class SoraTier:
         return film
 
     def _film(self, template: Template, scratch: Path, progress: Progress) -> Film:
+        from spritz_cli.tiers.compositing import compose
+
         orders = self._orders(template, scratch, progress)
 
         def drawn(share: float, stage: str = "drawing") -> None:
             progress(FOOTAGE_SHARE + (1 - FOOTAGE_SHARE) * share, stage)
 
         segments = [self._footage.local(order, scratch) for order in orders]
-        film = compose(template, self._library, segments, scratch, drawn)
+        scene = self._library.open(replace(template, fallback_static=OVERLAY))
+        film = compose(scene, segments, scratch, drawn)
         return replace(film, source=_source(orders))
 
     def _wanted(self, template: Template) -> tuple[Provider, Brief] | None:

@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from spritz_cli.media import captions, ffmpeg
 from spritz_cli.models import Film, Template
 from spritz_cli.scene import tokens
-from spritz_cli.scene.drawing import Scene, SceneLibrary, frames, held
+from spritz_cli.scene.library import SceneLibrary
 from spritz_cli.tiers.base import Offer, Progress
+
+if TYPE_CHECKING:
+    from spritz_cli.scene.drawing import Scene
 
 #: Raise it when a change of the engine changes pixels; films are then made anew.
 RENDERER = 2
@@ -40,6 +43,8 @@ class StaticTier:
 
     def make(self, template: Template, scratch: Path, progress: Progress) -> Film:
         """Write film, poster and captions; the poster is the last frame."""
+        from spritz_cli.scene.drawing import held
+
         scene = self._library.open(template)
         video, poster, vtt = (scratch / f"film.{kind}" for kind in ("mp4", "webp", "vtt"))
         vtt.write_text(captions.webvtt(template.captions), "utf-8")
@@ -78,6 +83,7 @@ def _version(package: str) -> str:
 
 def _watched(scene: Scene, still: int, progress: Progress, poster: Path) -> Iterator[bytearray]:
     from spritz_cli.media.poster import save_poster
+    from spritz_cli.scene.drawing import frames
 
     total = round(scene.duration * tokens.FPS) - still
     frame = bytearray()

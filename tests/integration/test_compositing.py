@@ -14,9 +14,11 @@ from PIL import Image
 from spritz_cli.errors import RenderError, StorageError
 from spritz_cli.media import ffmpeg
 from spritz_cli.media.captions import parse_webvtt
-from spritz_cli.models import Cue, Film
+from spritz_cli.models import Cue, Film, Template
 from spritz_cli.scene import tokens
+from spritz_cli.scene.drawing import Scene
 from spritz_cli.tiers.compositing import FRAME, compose
+from spritz_cli.tiers.sora import OVERLAY
 from tests.integration.test_films import children_of
 from tests.scenes import shipped_scenes
 
@@ -62,9 +64,13 @@ def composed(template, tmp_path: Path) -> Callable[..., Film]:
     def make(*segments: Path, **changes) -> Film:
         scratch = tmp_path / "scratch"
         scratch.mkdir(exist_ok=True)
-        return compose(replace(template, **changes), shipped_scenes(), segments, scratch, silent)
+        return compose(overlay(replace(template, **changes)), segments, scratch, silent)
 
     return make
+
+
+def overlay(template: Template) -> Scene:
+    return shipped_scenes().open(replace(template, fallback_static=OVERLAY))
 
 
 def silent(share: float, stage: str = "") -> None:
@@ -271,6 +277,6 @@ def test_a_full_disk_is_told_as_such(shoot, composed, tmp_path: Path) -> None:
 def test_progress_goes_from_nothing_to_all(template, shoot, tmp_path: Path) -> None:
     seen: list[float] = []
     segments = [shoot(plain(TEAL))]
-    compose(template, shipped_scenes(), segments, tmp_path, lambda share, *_: seen.append(share))
+    compose(overlay(template), segments, tmp_path, lambda share, *_: seen.append(share))
     assert seen == sorted(seen)
     assert seen[-1] == 1.0

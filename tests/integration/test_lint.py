@@ -14,7 +14,7 @@ import pytest
 from spritz_cli.lint.film import findings
 from spritz_cli.lint.run import findings_of_all
 from spritz_cli.models import Template
-from spritz_cli.scene.drawing import SceneLibrary
+from spritz_cli.scene.library import SceneLibrary
 from spritz_cli.settings import shipped
 from tests.small import write_project
 

@@ -7,7 +7,8 @@ import pytest
 
 from spritz_cli.errors import RenderError, UsageError
 from spritz_cli.models import KeyFigure
-from spritz_cli.scene.drawing import SceneLibrary, frames, held, times
+from spritz_cli.scene.drawing import frames, held, times
+from spritz_cli.scene.library import SceneLibrary
 from spritz_cli.testing import sample_template
 from tests.scenes import HEAD, drawn, shipped_scenes
 

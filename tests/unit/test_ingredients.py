@@ -9,7 +9,7 @@ import pytest
 
 from spritz_cli.bootstrap import Production
 from spritz_cli.planning import SHORT, ingredients
-from spritz_cli.scene.drawing import SceneLibrary
+from spritz_cli.scene.library import SceneLibrary
 from spritz_cli.settings import load_settings
 from spritz_cli.storage.embedded import OpenRedis
 from spritz_cli.testing import fake_redis, sample_template

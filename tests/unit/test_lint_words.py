@@ -10,7 +10,7 @@ import pytest
 from spritz_cli.fingerprints import digest
 from spritz_cli.lint.film import word_faults
 from spritz_cli.models import Cue, TextCard
-from spritz_cli.scene.drawing import SceneLibrary
+from spritz_cli.scene.library import SceneLibrary
 from spritz_cli.settings import shipped
 from spritz_cli.testing import sample_template
 from spritz_cli.tiers.static import StaticTier

@@ -15,7 +15,8 @@ from spritz_cli.scene.document import parse
 from spritz_cli.scene.drawing import frames, times
 from spritz_cli.settings import shipped
 from spritz_cli.testing import sample_template
-from spritz_cli.tiers.compositing import FRAME, OVERLAY
+from spritz_cli.tiers.compositing import FRAME
+from spritz_cli.tiers.sora import OVERLAY
 from tests.scenes import HEAD, shipped_scenes
 
 TEMPLATES = load_catalog(shipped("templates.yaml")).templates

@@ -10,7 +10,7 @@ import pytest
 
 from spritz_cli.lint.film import findings, screen_faults
 from spritz_cli.models import Cue
-from spritz_cli.scene.drawing import SceneLibrary
+from spritz_cli.scene.library import SceneLibrary
 from spritz_cli.testing import sample_template
 
 SCENES = Path(__file__).parent.parent / "lint"
