@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
+# Pillow would look for the second when the first poster is saved, and memory may be short then.
+from PIL import Image, WebPImagePlugin as WebPImagePlugin
 
 
 def picture(pixels: bytes | bytearray, width: int, height: int) -> Image.Image:

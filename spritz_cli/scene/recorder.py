@@ -22,7 +22,7 @@ try:
 except OSError as exc:
     if any(words in str(exc) for words in ("failed to map", "annot allocate memory")):
         raise InfrastructureError(
-            f"there is no memory left to load libcairo: {exc}",
+            f"there is no memory left to load libcairo: {str(exc).splitlines()[-1]}",
             hint="Give vidgen more memory, or try fewer --workers.",
         ) from exc
     raise MissingLibrary(
