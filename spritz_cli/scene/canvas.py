@@ -218,16 +218,16 @@ def _without_common_ends(
 def _placed_box(extents: tuple[float, float, float, float], matrix: Matrix) -> Box:
     x, y, width, height = extents
     a, b, c, d, e, f = matrix
-    if b == c == 0:
+    if a == d == 1.0 and b == c == 0.0:
         # Most marks only move: this is asked a hundred times a frame.
-        xs = [a * x + e, a * (x + width) + e]
-        ys = [d * y + f, d * (y + height) + f]
+        left, top, right, bottom = x + e, y + f, x + width + e, y + height + f
     else:
         xs = [a * u + c * v + e for u in (x, x + width) for v in (y, y + height)]
         ys = [b * u + d * v + f for u in (x, x + width) for v in (y, y + height)]
+        left, top, right, bottom = min(xs), min(ys), max(xs), max(ys)
     # One pixel more: antialiasing bleeds over the exact edge.
-    x0, y0 = math.floor(min(xs)) - 1, math.floor(min(ys)) - 1
-    return x0, y0, math.ceil(max(xs)) + 1, math.ceil(max(ys)) + 1
+    x0, y0 = math.floor(left) - 1, math.floor(top) - 1
+    return x0, y0, math.ceil(right) + 1, math.ceil(bottom) + 1
 
 
 def _union(boxes: Sequence[Box]) -> Box:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from spritz_cli.errors import InfrastructureError, MissingLibrary, RenderError
 from spritz_cli.scene import text
-from spritz_cli.scene.document import GRADIENTS, USUAL, Definition, Leaf, Matrix, check
+from spritz_cli.scene.document import GRADIENTS, IDENTITY, USUAL, Definition, Leaf, Matrix, check
 
 try:
     import cairocffi
@@ -79,7 +79,11 @@ class Recording(NamedTuple):
         # Each method of cairocffi asks for the status: half the time of a small shape.
         pen = _pointer(context)
         cairo.cairo_save(pen)
-        cairo.cairo_transform(pen, _new("cairo_matrix_t *", matrix))
+        if matrix[:4] == IDENTITY[:4]:
+            # Most marks only move.
+            cairo.cairo_translate(pen, matrix[4], matrix[5])
+        else:
+            cairo.cairo_transform(pen, _new("cairo_matrix_t *", matrix))
         cairo.cairo_append_path(pen, self.path)
         if self.fill is not None:
             cairo.cairo_set_source(pen, _pointer(self.fill))
