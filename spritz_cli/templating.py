@@ -167,13 +167,17 @@ class _SceneEnvironment(SandboxedEnvironment):
     tools: frozenset[Callable[..., Any]] = frozenset()
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
-        of_the_kit = isinstance(obj, Macro) and _is_of_the_kit(obj)
-        if not of_the_kit and getattr(obj, "__func__", obj) not in self.tools:
+        is_macro = isinstance(obj, Macro)
+        if not is_macro and getattr(obj, "__func__", obj) not in self.tools:
             return super().call(context, obj, *args, **kwargs)
         # The names that Jinja2 hands to callees that look at the scene's variables.
         kwargs.pop("_loop_vars", None)
         kwargs.pop("_block_vars", None)
-        return self._remembered(context, obj, args, kwargs) if of_the_kit else obj(*args, **kwargs)
+        if not is_macro:
+            return obj(*args, **kwargs)
+        if _is_of_the_kit(obj):
+            return self._remembered(context, obj, args, kwargs)
+        return obj(context.eval_ctx, *args, **kwargs)
 
     def _remembered(
         self, context: Context, obj: Macro, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -183,7 +187,7 @@ class _SceneEnvironment(SandboxedEnvironment):
         if drawn is None:
             if len(self._drawn) >= KEPT_MACRO_CALLS:
                 self._drawn.clear()
-            drawn = self._drawn[key] = super().call(context, obj, *args, **kwargs)
+            drawn = self._drawn[key] = obj(context.eval_ctx, *args, **kwargs)
         return drawn
 
     @cached_property
