@@ -1,9 +1,9 @@
 """Draws marks with CairoSVG, and only where a frame differs from the one before.
 
 Each leaf is read once and then painted by cairo under whatever matrix places
-it, so that what only moves is never interpreted again. Between
-two frames only the rectangles that changed are painted, and the result is the
-same, byte for byte, as painting everything.
+it, so that what only moves is never interpreted again. Between two frames only
+the rectangles that changed are painted, and the result is the same, byte for
+byte, as painting everything.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from spritz_cli.scene.document import Definition, Item, Layer, Leaf, Mark, Matrix
-from spritz_cli.scene.recorder import Recorder, Recording, cairocffi
+from spritz_cli.scene.recorder import Extents, Recorder, Recording, cairocffi
 
 #: More recordings than the busiest film needs at once; keeps memory flat.
 KEPT_RECORDINGS = 1500
@@ -41,7 +41,7 @@ class Canvas:
         self._scratch = cairocffi.ImageSurface(form, width, height)
         self._recorder = Recorder(width, height)
         self._recordings: dict[Leaf, Recording] = {}
-        self._clips: dict[Definition, tuple[float, float, float, float]] = {}
+        self._clips: dict[Definition, Extents] = {}
         self._shown: tuple[Item, ...] | None = None
 
     def show(self, items: tuple[Item, ...]) -> bool:
@@ -127,13 +127,12 @@ class Canvas:
         context.restore()
 
     def _paint_layer(self, context: Any, layer: Layer, damage: list[Box]) -> None:
-        box = self._box(layer) or (0, 0, 0, 0)
         context.save()
         if layer.clip is not None:
             self._clip(context, layer.clip, layer.matrix)
         if layer.opacity < 1:
             # A group is as large as the clip: keep it to what it holds.
-            _clip_to(context, [box])
+            _clip_to(context, [self._box(layer) or (0, 0, 0, 0)])
             context.push_group()
         for item in layer.items:
             self._paint_item(context, item, damage)
@@ -215,7 +214,7 @@ def _without_common_ends(
     return old[head : len(old) - tail], new[head : len(new) - tail]
 
 
-def _placed_box(extents: tuple[float, float, float, float], matrix: Matrix) -> Box:
+def _placed_box(extents: Extents, matrix: Matrix) -> Box:
     x, y, width, height = extents
     a, b, c, d, e, f = matrix
     if a == d == 1.0 and b == c == 0.0:

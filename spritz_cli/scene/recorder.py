@@ -32,10 +32,9 @@ except OSError as exc:
     ) from exc
 
 #: The canvas takes cairo from here, so that its absence is told in one place.
-__all__ = ["Recorder", "Recording", "cairocffi"]
+__all__ = ["Extents", "Recorder", "Recording", "cairocffi"]
 
 cairo, _new = cairocffi.cairo, cairocffi.ffi.new
-
 
 Extents = tuple[float, float, float, float]
 
@@ -95,7 +94,7 @@ class Recording(NamedTuple):
         # A clip that is set next would take what is left of the path for its own.
         cairo.cairo_new_path(pen)
         cairo.cairo_restore(pen)
-        context._check_status()  # noqa: SLF001
+        _check_status(context)
 
 
 class Recorder(cairosvg.surface.Surface):  # type: ignore[misc]
@@ -130,7 +129,7 @@ class Recorder(cairosvg.surface.Surface):  # type: ignore[misc]
 
     def trace(self, context: Any, clip: Definition) -> None:
         """Add the outline of a clip path to the context's path."""
-        self.context = context
+        self.context, self.font_size = context, 16
         for child in clip.children:
             # Whatever else it may have, such as a transform, is left to CairoSVG.
             node = _Node(child.tag, child.attributes)
@@ -138,8 +137,11 @@ class Recorder(cairosvg.surface.Surface):  # type: ignore[misc]
             trace(node)
 
     def extents(self, clip: Definition) -> Extents:
+        # An arc leaves its tolerance to whatever is traced next.
+        self._desk.save()
         self._desk.new_path()
         self.trace(self._desk, clip)
+        self._desk.restore()
         x0, y0, x1, y1 = self._desk.path_extents()
         return x0, y0, x1 - x0, y1 - y0
 
@@ -149,9 +151,11 @@ class Recorder(cairosvg.surface.Surface):  # type: ignore[misc]
         self._trace(node)
         path = _copied_path(self._desk)
         fill, stroke = self._fill(node), self._stroke(node)
-        extents = _around(self._desk.path_extents(), stroke.reach if stroke else 0.0)
+        visible = path.num_data and (fill or stroke)
+        reach = stroke.reach if stroke else 0.0
+        extents = _around(self._desk.path_extents(), reach) if visible else None
         rule = _RULES.get(node.get("fill-rule", ""), cairocffi.FILL_RULE_WINDING)
-        return Recording(extents if fill or stroke else None, path, fill, rule, stroke)
+        return Recording(extents, path, fill, rule, stroke)
 
     def _trace(self, node: _Node) -> None:
         if size(self, node.get("width", "1")) and size(self, node.get("height", "1")):
@@ -192,6 +196,10 @@ def _solid(colour: str, opacity: float) -> Any:
 
 def _pointer(thing: Any) -> Any:
     return thing._pointer  # noqa: SLF001 - what cairocffi documents for calls of one's own
+
+
+def _check_status(context: Any) -> None:
+    context._check_status()  # noqa: SLF001 - as its own methods do after each call
 
 
 def _copied_path(context: Any) -> Any:
@@ -242,7 +250,7 @@ _ANCHORS = {"start": 0.0, "middle": -0.5, "end": -1.0}
 
 
 def _outline(surface: Any, node: _Node) -> None:
-    """Trace a line of text as outlines; CairoSVG then fills and strokes it like any path."""
+    """Trace a line of text as outlines, as CairoSVG's own tags trace theirs."""
     size = float(node.get("font-size", 28))
     line = text.shape(node.text, int(node.get("font-weight", 600)))
     x = float(node.get("x", 0)) + _ANCHORS[node.get("text-anchor", "start")] * line.width * size
@@ -256,7 +264,7 @@ def _outline(surface: Any, node: _Node) -> None:
         path, _ = _path(outline)
         cairo.cairo_append_path(pen, path)
         cairo.cairo_restore(pen)
-    surface.context._check_status()  # noqa: SLF001
+    _check_status(surface.context)
 
 
 _COMMANDS = {

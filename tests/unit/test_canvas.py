@@ -127,6 +127,20 @@ def _drawn_by_cairosvg(svg: str) -> bytearray:
     return pixels
 
 
+def test_a_clip_of_arcs_changes_nothing_of_what_is_read_after_it() -> None:
+    clip = '<clipPath id="c"><path d="M0 0 A9 9 0 0 1 9 9 Z"/></clipPath>'
+    clipped = f'<defs>{clip}</defs><g clip-path="url(#c)"><rect width="9" height="9"/></g>'
+    ring = '<circle cx="400" cy="300" r="200" fill="none" stroke="#000000" stroke-width="9"/>'
+    canvas = drawn(document(clipped))
+    canvas.show(parse(document(ring)))
+    assert canvas.pixels == drawn(document(ring)).pixels
+
+
+def test_an_empty_outline_changes_nothing() -> None:
+    canvas = drawn(document(""))
+    assert canvas.show(parse(document('<rect width="0" height="9" stroke="#000000"/>'))) is False
+
+
 def test_memory_stays_flat_however_much_is_drawn() -> None:
     canvas = Canvas(64, 64)
     for size in range(KEPT_RECORDINGS + 50):
