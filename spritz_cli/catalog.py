@@ -14,12 +14,12 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spritz_cli.errors import CatalogError, Problem, UnknownTemplate, UsageError
 from spritz_cli.models import Cue, KeyFigure, Template, TextCard
@@ -52,8 +52,7 @@ DECIDING = (
 )
 
 
-@dataclass(frozen=True)
-class Catalog:
+class Catalog(NamedTuple):
     """Every template of one file, in the order in which the file lists them under `personas`."""
 
     path: Path
@@ -171,13 +170,13 @@ def _catalog_error(problems: Iterable[Problem]) -> CatalogError:
     if len(ordered) > MAX_PROBLEMS:
         count = len(ordered) - MAX_PROBLEMS
         more = f"… and {count}{' or' if len(ordered) >= ENOUGH_PROBLEMS else ''} more problems"
-        shown.append(replace(shown[-1], message=more, hint="Mend those above first."))
+        shown.append(shown[-1]._replace(message=more, hint="Mend those above first."))
     return CatalogError(shown)
 
 
 def _printable(problem: Problem) -> Problem:
     """A problem may quote the file, but neither steer nor flood the terminal."""
-    return replace(problem, message=_plain(problem.message), hint=_plain(problem.hint))
+    return problem._replace(message=_plain(problem.message), hint=_plain(problem.hint))
 
 
 def _plain(text: str) -> str:
@@ -439,7 +438,7 @@ def _load_cached(file: Path) -> tuple[Template, ...] | None:
 
 
 def _save_cached(file: Path, templates: Iterable[Template]) -> None:
-    payload = json.dumps([asdict(item) for item in templates], ensure_ascii=False).encode()
+    payload = json.dumps([item.plain() for item in templates], ensure_ascii=False).encode()
     checksum = hashlib.sha256(payload).hexdigest().encode()
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -20,8 +20,7 @@ VidgenError                      1  something asked for could not be had
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 #: Why a provider of footage did not deliver. `lost`: a job or an answer that nobody can find.
 ProviderKind = Literal[
@@ -93,8 +92,7 @@ class UnknownTemplate(UsageError, ValueError):
     """The catalog has no such persona or topic."""
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """One mistake in the catalog: where it is, what is wrong, how to mend it."""
 
     file: str

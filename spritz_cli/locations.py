@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from spritz_cli.errors import UsageError
 
@@ -13,8 +13,7 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]", re.IGNORECASE)
 _PREFIX = re.compile(r"[\w!()*'.=+@-]+(/[\w!()*'.=+@-]+)*", re.ASCII)
 
 
-@dataclass(frozen=True)
-class ObjectPath:
+class ObjectPath(NamedTuple):
     """An object, or the prefix of many; written `s3://bucket/key`."""
 
     bucket: str
@@ -29,10 +28,10 @@ class ObjectPath:
         return PurePosixPath(self.key).suffix
 
     def with_suffix(self, suffix: str) -> ObjectPath:
-        return replace(self, key=self.key.removesuffix(self.suffix) + suffix)
+        return self._replace(key=self.key.removesuffix(self.suffix) + suffix)
 
     def __truediv__(self, name: str) -> ObjectPath:
-        return replace(self, key=f"{self.key}/{name}" if self.key else name)
+        return self._replace(key=f"{self.key}/{name}" if self.key else name)
 
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.key}".rstrip("/")

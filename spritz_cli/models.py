@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 Tier = Literal["sora", "static", "text"]
 Status = Literal["processing", "ready", "failed"]
@@ -29,8 +29,7 @@ def manifest_key(persona: str, topic: str) -> str:
     return hashlib.sha256(f"{persona}:{topic}".encode()).hexdigest()[:16]
 
 
-@dataclass(frozen=True)
-class TextCard:
+class TextCard(NamedTuple):
     """The last fallback and the accessible alternative: always published."""
 
     headline: str
@@ -38,8 +37,7 @@ class TextCard:
     action: str
 
 
-@dataclass(frozen=True)
-class Cue:
+class Cue(NamedTuple):
     """One caption: `start` and `end` in seconds, `text` of at most two lines."""
 
     start: float
@@ -47,8 +45,7 @@ class Cue:
     text: str
 
 
-@dataclass(frozen=True)
-class KeyFigure:
+class KeyFigure(NamedTuple):
     """A number that a film counts up to, e.g. 25 shown as "25%" over "of your limits used"."""
 
     value: float
@@ -96,17 +93,25 @@ class Template:
     def key(self) -> str:
         return manifest_key(self.persona, self.topic)
 
+    def plain(self) -> dict[str, Any]:
+        """Return all of it as plain JSON values."""
+        return {
+            **vars(self),
+            "card": self.card._asdict(),
+            "captions": [cue._asdict() for cue in self.captions],
+            "figures": [figure._asdict() for figure in self.figures],
+        }
+
     def document(self) -> dict[str, Any]:
         """Return everything that a drawing is made from, as plain JSON values."""
-        values = asdict(self)
+        values = self.plain()
         # Notes to the editor and about footage: no frame that we draw shows them.
         for name in ("review_by", "priority", "take"):
             del values[name]
         return values
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """Where the generated footage of a film comes from and what it cost, in micro-dollars."""
 
     provider: str
@@ -114,8 +119,7 @@ class Source:
     micro: int
 
 
-@dataclass(frozen=True)
-class Film:
+class Film(NamedTuple):
     """Files that a tier made in a scratch directory, not published yet."""
 
     video: Path
@@ -171,8 +175,7 @@ class Video:
 
     def to_fields(self) -> dict[str, str]:
         """Return the Redis hash: UTF-8 strings, unknown fields left out."""
-        values = asdict(self)
-        return {name: str(value) for name, value in values.items() if value is not None}
+        return {name: str(value) for name, value in vars(self).items() if value is not None}
 
     @classmethod
     def from_fields(cls, stored: Mapping[str, str]) -> Video:
@@ -191,8 +194,7 @@ class Video:
 OutcomeStatus = Literal["made", "renewed", "joined", "unchanged", "busy", "failed"]
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one template in a run.
 
     `made`: a new film was published. `renewed`: a film that was there was

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from spritz_cli import fingerprints
 from spritz_cli.models import TIERS, Template, Tier, Video
@@ -48,8 +48,7 @@ class SourcedTier(FilmTier, Protocol):
     def offer(self, template: Template) -> Offer: ...
 
 
-@dataclass(frozen=True)
-class PlanItem:
+class PlanItem(NamedTuple):
     """What a run would do about one template, and why.
 
     `micro` is what new footage would cost in micro-dollars, `owed_micro` what
@@ -78,8 +77,7 @@ class PlanItem:
         return "nothing" if self.owed_micro else "capped"
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """One item per template, in the order of the catalog."""
 
     items: tuple[PlanItem, ...]
@@ -114,7 +112,7 @@ def plan(
         items = {template.key: judged(template, "capped") for template in templates}
         for item in _unaffordable(items.values(), budget):
             thrifty = judged(item.template, "nothing")
-            items[item.template.key] = replace(thrifty, owed_micro=item.micro)
+            items[item.template.key] = thrifty._replace(owed_micro=item.micro)
     return Plan(tuple(items.values()))
 
 
@@ -169,8 +167,7 @@ def _age(item: PlanItem) -> str:
     return (item.video.created_at or "") if item.video else ""
 
 
-@dataclass(frozen=True)
-class Closed:
+class Closed(NamedTuple):
     """Why a tier is not to be asked, in the manifest's words."""
 
     reason: str
@@ -315,7 +312,7 @@ class Judge:
         for tier, closed in self.closed.items():
             if _ranks_above(tier, item.tier) and closed.reason not in _NO_OBSTACLES:
                 obstacle, retry_at = closed.error or closed.reason, self.offers[tier].wait_until
-                return replace(item, obstacle=obstacle, retry_at=retry_at)
+                return item._replace(obstacle=obstacle, retry_at=retry_at)
         return item
 
 

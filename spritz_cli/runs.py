@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from spritz_cli import pipeline
@@ -184,7 +184,7 @@ def _settle(production: Production, item: PlanItem) -> Outcome:
     )
     if outcome.status != "unchanged":
         return outcome
-    return replace(outcome, status="renewed", reason=item.reason)
+    return outcome._replace(status="renewed", reason=item.reason)
 
 
 @contextmanager

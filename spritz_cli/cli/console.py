@@ -109,7 +109,7 @@ def error_document(problem: VidgenError, *, on_one_line: bool = False) -> None:
         "exit_code": problem.exit_code,
     }
     if problems:
-        answer["problems"] = [item.__dict__ for item in problems]
+        answer["problems"] = [item._asdict() for item in problems]
     document({"error": answer}, on_one_line=on_one_line)
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spritz_cli.cli import console
 from spritz_cli.cli.console import Cell, Column
@@ -103,8 +102,7 @@ def budget_document(day: Day | None) -> dict[str, Any] | None:
     }
 
 
-@dataclass(frozen=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What a run cost and what it did not, in micro-dollars.
 
     `cached`: footage of films that were current. `redrawn`: footage that was

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -40,8 +40,7 @@ def settings_of(context: typer.Context) -> Settings:
     return invocation.settings
 
 
-@dataclass(frozen=True)
-class Selection:
+class Selection(NamedTuple):
     """Which templates a command is about; `explicit` if the user named any."""
 
     persona: str

@@ -7,8 +7,8 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TextIO, cast
 
 import typer
 
@@ -147,8 +147,7 @@ def _redraw(frames: Iterable[Sequence[Entry] | RedisUnavailable]) -> None:
                 raise console.OutputClosed
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One template with what the manifest, the store and the leases know about it."""
 
     template: Template
@@ -190,8 +189,8 @@ class Entry:
             "status": self.video.status if self.video else "not_found",
             "files_intact": self.intact if self.video and self.video.url else None,
             "expires_in_seconds": self.expires_in,
-            "processing": asdict(self.lease) if self.lease else None,
-            "footage_owed": asdict(self.owed) if self.owed else None,
+            "processing": self.lease._asdict() if self.lease else None,
+            "footage_owed": self.owed._asdict() if self.owed else None,
         }
 
 

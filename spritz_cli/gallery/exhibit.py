@@ -101,7 +101,7 @@ class Exhibit:
     def searchable(self) -> str:
         """Everything that the filter of the page looks at."""
         film = (self.name, self.persona, self.template.title, self.state)
-        return " ".join((*film, *vars(self.card).values(), self.alt)).lower()
+        return " ".join((*film, *self.card, self.alt)).lower()
 
     def record(self) -> dict[str, Any]:
         """Return what a later page needs to know about this film."""

@@ -13,11 +13,10 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spritz_cli.errors import (
     EncoderKilled,
@@ -104,8 +103,7 @@ FILE_PATIENCE = 3_600.0
 LOOKS = 20
 
 
-@dataclass(frozen=True)
-class Probe:
+class Probe(NamedTuple):
     """What a finished film really holds."""
 
     duration_seconds: float

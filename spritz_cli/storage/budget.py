@@ -10,9 +10,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from redis import Redis, ResponseError
 
@@ -118,8 +117,7 @@ return {'done'}
 """
 
 
-@dataclass(frozen=True)
-class Charge:
+class Charge(NamedTuple):
     """What one order costs: `held` until it is known for certain, then `spent`."""
 
     order: str
@@ -128,8 +126,7 @@ class Charge:
     state: ChargeState
 
 
-@dataclass(frozen=True)
-class Day:
+class Day(NamedTuple):
     """The charges of one UTC day, by order id, and the cap that applies now."""
 
     date: str

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import uuid
-from contextlib import closing
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import SplitResult, urlsplit
 
@@ -63,9 +62,13 @@ def open_redis(
     just answered another process of this run, so it is not asked again.
     """
     if settings.redis_url:
-        if not proven:
-            _require_answer(settings.redis_url, hurried=hurried)
         client = connect(settings.redis_url, patient=patient, hurried=hurried)
+        if patient and not proven:
+            # Itself it would wait for a server that was never there.
+            with connect(settings.redis_url, hurried=hurried) as asker:
+                _require_answer(asker, settings.redis_url)
+        elif not proven:
+            _require_answer(client, settings.redis_url)
         return OpenRedis(client, settings.redis_url)
     return _open_embedded(EmbeddedServer(settings.state_dir / "redis"), patient=patient)
 
@@ -74,12 +77,16 @@ def connect(
     url: str, *, patient: bool = False, hurried: bool = False, decode_responses: bool = True
 ) -> Redis:
     """Return a client that connects when it is first used. RQ needs `decode_responses=False`."""
-    from redis import Redis
+    from redis import DriverInfo, Redis, __version__
 
     _require_unambiguous(url)
     try:
         return Redis.from_url(
-            url, decode_responses=decode_responses, **_limits(patient=patient, hurried=hurried)
+            url,
+            decode_responses=decode_responses,
+            # Told nothing, each connection would look for it in the library's metadata.
+            driver_info=DriverInfo(lib_version=__version__),
+            **_limits(patient=patient, hurried=hurried),
         )
     except ValueError:
         # `from None`: the message of urllib may quote a part of the password.
@@ -161,14 +168,14 @@ def _at_sign_is_in_place(parts: SplitResult) -> bool:
     return parts.netloc.count("@") <= 1 and not any("@" in text for text in after_host)
 
 
-def _require_answer(url: str, *, hurried: bool) -> None:
+def _require_answer(client: Redis, url: str) -> None:
     from redis import RedisError
 
-    with closing(connect(url, hurried=hurried)) as client:
-        try:
-            client.ping()
-        except RedisError as exc:
-            raise RedisUnavailable(
-                f"cannot use Redis at {printable(url)}: {exc}",
-                hint="Start that server or correct REDIS_URL; unset it to use the embedded one.",
-            ) from exc
+    try:
+        client.ping()
+    except RedisError as exc:
+        client.close()
+        raise RedisUnavailable(
+            f"cannot use Redis at {printable(url)}: {exc}",
+            hint="Start that server or correct REDIS_URL; unset it to use the embedded one.",
+        ) from exc

@@ -7,9 +7,8 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeVar
+from typing import BinaryIO, NamedTuple, Protocol, TypeVar
 
 from spritz_cli.locations import Location
 from spritz_cli.storage.disk import FileRecord, disk_errors, measure_pieces, open_folder, seal
@@ -20,8 +19,7 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 
-@dataclass(frozen=True)
-class FoundFile:
+class FoundFile(NamedTuple):
     """A file that is there: its name below the root, its size, its age as epoch seconds."""
 
     name: str
@@ -29,8 +27,7 @@ class FoundFile:
     modified_at: float
 
 
-@dataclass(frozen=True)
-class Content:
+class Content(NamedTuple):
     """What a file said when it was read, and a mark of that state (disks have none)."""
 
     data: bytes

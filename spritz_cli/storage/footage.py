@@ -11,9 +11,8 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from spritz_cli.errors import StorageError
 from spritz_cli.locations import Location
@@ -36,8 +35,7 @@ OrderState = Literal["intended", "sending", "unknown", "submitted", "stored", "r
 CHARGED: tuple[OrderState, ...] = ("sending", "unknown", "submitted", "stored", "failed")
 
 
-@dataclass(frozen=True)
-class Order:
+class Order(NamedTuple):
     """One request for one segment of footage; `micro` are micro-dollars, times are epoch seconds.
 
     `wish` is the digest of what the catalog asked for, `paid` the paid
@@ -103,7 +101,7 @@ class FootageStore:
 
     def record(self, order: Order) -> Order:
         """Write an order durably, in one step; returns it."""
-        text = json.dumps(asdict(order), ensure_ascii=False, indent=1)
+        text = json.dumps(order._asdict(), ensure_ascii=False, indent=1)
         self._files.write(_name(order, "json"), text.encode())
         return order
 
@@ -161,7 +159,7 @@ def _name(order: Order, suffix: str) -> str:
 
 
 def _order(data: bytes, where: Location) -> Order:
-    known = {item.name for item in fields(Order)}
+    known = set(Order._fields)
     try:
         document = json.loads(data)
         return Order(**{name: value for name, value in document.items() if name in known})

@@ -13,10 +13,9 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from redis import Redis, RedisError
 
@@ -65,8 +64,7 @@ return redis.call('DEL', KEYS[1])
 """
 
 
-@dataclass(frozen=True)
-class LeaseInfo:
+class LeaseInfo(NamedTuple):
     """Who works on a template: progress 0 to 1, `since` ISO 8601, `dead` if its process is gone."""
 
     owner: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 from redis import Redis
 
@@ -17,8 +17,7 @@ LIFETIME_SECONDS = 60 * 86_400
 NEVER = 4_102_444_800.0
 
 
-@dataclass(frozen=True)
-class Owed:
+class Owed(NamedTuple):
     """An upgrade that is owed: `paid` says for what, `retry_at` (epoch seconds) from when on."""
 
     paid: str
@@ -49,7 +48,7 @@ class Upgrades:
     def remember(self, key: str, owed: Owed) -> None:
         """Note that an upgrade did not happen."""
         with redis_errors():
-            self._redis.hset(self._name, key, json.dumps(asdict(owed)))
+            self._redis.hset(self._name, key, json.dumps(owed._asdict()))
             self._redis.expire(self._name, LIFETIME_SECONDS)
 
     def forget(self, key: str) -> None:

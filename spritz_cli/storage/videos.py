@@ -11,10 +11,10 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from spritz_cli.errors import StorageError
 from spritz_cli.locations import Location
@@ -37,8 +37,7 @@ _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _FILE = re.compile(rf"([0-9a-f]{{16}})\.({'|'.join(SUFFIXES)})")
 
 
-@dataclass(frozen=True)
-class StoredVideo:
+class StoredVideo(NamedTuple):
     """The files of one `<hash>.*` group, the sidecar last; `published` if it is there."""
 
     persona: str

@@ -66,7 +66,7 @@ def sample_order(template: Template | None = None, **changes: Any) -> Order:
         created_at=1_795_000_000.0,
         state="stored",
     )
-    return replace(order, **changes)
+    return order._replace(**changes)
 
 
 def sample_film(folder: Path, content: str = "film") -> Film:
@@ -125,4 +125,4 @@ class FakeTier:
             raise self.error
         progress(1.0)
         film = sample_film(scratch, f"{template.name} {self.content} {template.parameters}")
-        return replace(film, duration_seconds=float(template.duration_seconds))
+        return film._replace(duration_seconds=float(template.duration_seconds))

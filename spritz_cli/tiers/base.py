@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from spritz_cli.errors import VidgenError
 from spritz_cli.models import Film, Template, Tier
@@ -31,8 +30,7 @@ class TierUnavailable(VidgenError):
         self.retry_seconds = retry_seconds
 
 
-@dataclass(frozen=True)
-class Offer:
+class Offer(NamedTuple):
     """What a tier's film of a template costs now, in micro-dollars.
 
     Before `wait_until` (epoch seconds) the tier is not to be asked, because of

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from spritz_cli import fingerprints
 from spritz_cli.models import Template
@@ -22,8 +21,7 @@ _RULES = (
 )
 
 
-@dataclass(frozen=True)
-class Brief:
+class Brief(NamedTuple):
     """What one film needs: a prompt for each part, `seconds` for each, in one size."""
 
     template: Template

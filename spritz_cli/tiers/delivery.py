@@ -9,7 +9,7 @@ sends that again.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -250,7 +250,7 @@ class Delivery:
         return micro
 
     def _record(self, order: Order, **changes: object) -> Order:
-        return self.footage.record(replace(order, **changes))  # type: ignore[arg-type]
+        return self.footage.record(order._replace(**changes))  # type: ignore[arg-type]
 
 
 def _require_footage(order: Order, path: Path) -> None:

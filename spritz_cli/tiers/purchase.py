@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from spritz_cli.models import dollars
@@ -57,7 +57,7 @@ class Purchase:
             return self._new(part, last.attempt)
         if last.state == "stored" and not self.footage.intact(last):
             # It is paid for: the provider may still have it.
-            return replace(last, state="submitted")
+            return last._replace(state="submitted")
         return last
 
     def _after(self, failed: Order) -> Order:
@@ -126,7 +126,7 @@ class Purchase:
         if order.day not in ("", day):
             # Surely not sent on that day.
             self.provider.budget.release(order.day, order.id)
-        return self.footage.record(replace(order, day=day))
+        return self.footage.record(order._replace(day=day))
 
     def _over_budget(self, micro: int) -> TierUnavailable:
         left = self.provider.budget.today().left
@@ -142,7 +142,7 @@ class Purchase:
         """Free the money of what was not sent: nobody knows when that will be."""
         for order in self.footage.orders(self.brief.template):
             if order.paid == self.brief.paid and order.state == "intended":
-                self.footage.record(replace(order, state="refused"))
+                self.footage.record(order._replace(state="refused"))
                 self.provider.budget.release(order.day, order.id)
 
 

@@ -104,7 +104,7 @@ class SoraTier:
         segments = [self._footage.local(order, scratch) for order in orders]
         scene = self._library.open(replace(template, fallback_static=OVERLAY))
         film = compose(scene, segments, scratch, drawn)
-        return replace(film, source=_source(orders))
+        return film._replace(source=_source(orders))
 
     def _wanted(self, template: Template) -> tuple[Provider, Brief] | None:
         """Return whom to ask for what; None without a provider."""

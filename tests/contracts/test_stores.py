@@ -162,7 +162,7 @@ def test_a_survey_tells_what_the_store_tells(place: Place, count: int) -> None:
     templates = [sample_template(persona=f"p{number}", topic="a") for number in range(count)]
     videos = [publish(place.store, template=template) for template in templates]
     place.files.delete(f"{videos[0].name}/{videos[0].hash}.webp")
-    order = replace(sample_order(), template=templates[0].name)
+    order = sample_order()._replace(template=templates[0].name)
     place.footage.record(order)
 
     def told() -> tuple[Any, ...]:
@@ -305,7 +305,7 @@ def test_footage_is_stored_in_full_length(place: Place, tmp_path: Path) -> None:
     sizes = [(location.suffix, size) for location, size in footage.files(stored)]
     assert sizes == [(".json", sizes[0][1]), (".mp4", 7000)]
     assert place.footage.intact(stored)
-    assert not place.footage.intact(replace(stored, bytes=1))
+    assert not place.footage.intact(stored._replace(bytes=1))
     assert place.footage.local(stored, tmp_path).read_bytes() == b"footage" * 1000
     assert len(footage.remove(stored)) == 2
     assert footage.remove(stored) == []

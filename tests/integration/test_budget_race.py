@@ -53,7 +53,7 @@ for number in range(10):
     with held(journal.with_suffix(".lock")), journal.open("r+") as file:
         known = [Charge(**json.loads(line)) for line in file]
         if budget.reserve([charge], journal=known):
-            file.write(json.dumps(charge.__dict__) + "\\n")
+            file.write(json.dumps(charge._asdict()) + "\\n")
 print("done", flush=True)
 """
 

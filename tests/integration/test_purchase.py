@@ -266,7 +266,7 @@ def test_an_order_that_did_arrive_is_found_and_not_sent_again(shop: Shop) -> Non
     shop.deadline_seconds = 0.2
     shop.outcome()
     [order] = shop.footage.orders(TEMPLATE)
-    shop.footage.record(replace(order, state="sending", remote_id=None))
+    shop.footage.record(order._replace(state="sending", remote_id=None))
     shop.api.behave("")
 
     assert shop.outcome() == "made"
@@ -323,7 +323,7 @@ def _interrupted(shop: Shop, state: Any, **changes: Any) -> Order:
     shop.api.start()
     shop.provider.circuit.close()
     today = shop.budget.today().date
-    return shop.footage.record(replace(order, state=state, day=today, **changes))
+    return shop.footage.record(order._replace(state=state, day=today, **changes))
 
 
 #: Deviation -> what becomes of one film, POSTs, and micro-dollars that the provider charges.

@@ -47,7 +47,7 @@ def sample_video(**changes: Any) -> Video:
 
 
 def sample_item(**changes: Any) -> PlanItem:
-    return replace(PlanItem(sample_template(), "make", "new", video=None), **changes)
+    return PlanItem(sample_template(), "make", "new", video=None)._replace(**changes)
 
 
 def sample_run(status: Any = "made", video: Video | None = None, error: str | None = None) -> Run:

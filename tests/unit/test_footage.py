@@ -25,7 +25,7 @@ def test_an_order_is_read_back_as_it_was_written(footage: FootageStore) -> None:
 
 def test_the_last_record_of_an_order_counts(footage: FootageStore) -> None:
     order = footage.record(sample_order(state="sending"))
-    footage.record(replace(order, state="submitted"))
+    footage.record(order._replace(state="submitted"))
 
     assert [found.state for found in footage.orders(TEMPLATE)] == ["submitted"]
     assert [path.name for path in (footage.folder / TEMPLATE.name).iterdir()] == [
@@ -62,7 +62,7 @@ def test_a_link_in_the_place_of_a_folder_is_refused(footage: FootageStore, tmp_p
 def test_footage_of_another_length_is_not_intact(footage: FootageStore, tmp_path: Path) -> None:
     (tmp_path / "part.mp4").write_bytes(b"footage")
     order = sample_order()
-    order = footage.record(replace(order, **footage.adopt(order, tmp_path / "part.mp4")))
+    order = footage.record(order._replace(**footage.adopt(order, tmp_path / "part.mp4")))
     assert footage.intact(order)
 
     footage.path(order).chmod(0o644)
@@ -79,12 +79,12 @@ def test_words_and_numbers_are_not_paid_for() -> None:
 
 def test_the_paid_fingerprint_is_of_prompt_model_size_and_seconds() -> None:
     brief = Brief(TEMPLATE, "sora-2", "1280x720", (8, 8))
-    same = replace(brief, template=replace(TEMPLATE, takeaway="New.", duration_seconds=16))
+    same = brief._replace(template=replace(TEMPLATE, takeaway="New.", duration_seconds=16))
     others = [
-        replace(brief, model="veo"),
-        replace(brief, size="1024x1792"),
-        replace(brief, seconds=(12, 4)),
-        replace(brief, template=replace(TEMPLATE, prompt_template="A boat.")),
+        brief._replace(model="veo"),
+        brief._replace(size="1024x1792"),
+        brief._replace(seconds=(12, 4)),
+        brief._replace(template=replace(TEMPLATE, prompt_template="A boat.")),
     ]
     assert same.paid == brief.paid
     assert brief.paid not in {other.paid for other in others}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -56,7 +55,7 @@ class House:
         scratch.parent.mkdir(parents=True, exist_ok=True)
         scratch.write_bytes(b"footage")
         told = self.footage.adopt(order, scratch)
-        return self.footage.record(replace(order, **told))
+        return self.footage.record(order._replace(**told))
 
     def publish(self, template: Template, content: str = "film", age: float = DAY) -> Video:
         """Put a film, `age` seconds old, into the store and the manifest."""

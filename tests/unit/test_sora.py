@@ -33,7 +33,7 @@ def keep(footage: FootageStore, tmp_path: Path, template: Template = TEMPLATE) -
     segment = tmp_path / "segment.mp4"
     segment.write_bytes(b"not a film")
     order = sample_order(template)
-    footage.record(replace(order, **footage.adopt(order, segment)))
+    footage.record(order._replace(**footage.adopt(order, segment)))
 
 
 def ignore_progress(share: float, stage: str = "") -> None:
