@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from spritz_cli.errors import UsageError
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]", re.IGNORECASE)
-_PREFIX = re.compile(r"[\w!()*'.=+@-]+(/[\w!()*'.=+@-]+)*", re.ASCII)
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*://"
+_BUCKET = r"(?i)[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]"
+_PREFIX = r"(?a)[\w!()*'.=+@-]+(/[\w!()*'.=+@-]+)*"
 
 
 class ObjectPath(NamedTuple):
@@ -42,11 +42,11 @@ Location = Path | ObjectPath
 
 def parse_location(text: str | Path, cwd: Path) -> Location:
     """Read `s3://bucket/prefix`, or a path that counts from `cwd`."""
-    if not _SCHEME.match(str(text)):
+    if not re.match(_SCHEME, str(text)):
         return cwd / Path(text).expanduser()
     scheme, _, rest = str(text).partition("://")
     bucket, _, key = rest.rstrip("/").partition("/")
-    if scheme == "s3" and _BUCKET.fullmatch(bucket) and (not key or _is_prefix(key)):
+    if scheme == "s3" and re.fullmatch(_BUCKET, bucket) and (not key or _is_prefix(key)):
         return ObjectPath(bucket, key)
     raise UsageError(
         f"films cannot be published to {str(text)!r}",
@@ -55,4 +55,4 @@ def parse_location(text: str | Path, cwd: Path) -> Location:
 
 
 def _is_prefix(key: str) -> bool:
-    return bool(_PREFIX.fullmatch(key)) and not {".", ".."} & set(key.split("/"))
+    return bool(re.fullmatch(_PREFIX, key)) and not {".", ".."} & set(key.split("/"))

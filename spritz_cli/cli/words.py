@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from spritz_cli.errors import UsageError
 from spritz_cli.models import dollars
 
-SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
+SPAN = r"(\d+(?:\.\d+)?)\s*([smhd]?)"
 UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -48,7 +48,7 @@ def age(moment: str | None, now: datetime | None = None) -> str:
 
 def parse_span(text: str) -> float:
     """Read a length of time, e.g. 90, 90s, 15m, 1.5h or 2d, as seconds."""
-    match = SPAN.fullmatch(text.strip().lower())
+    match = re.fullmatch(SPAN, text.strip().lower())
     if not match:
         raise UsageError(
             f"“{text}” is not a length of time", hint="Write it as 90s, 15m, 1.5h or 2d."

@@ -11,7 +11,7 @@ from spritz_cli.models import Cue
 #: The lane below the horizon, so that captions never cover the drawing.
 PLACE = "line:86%"
 
-_TIMING = re.compile(r"(\d\d):(\d\d)\.(\d{3}) --> (\d\d):(\d\d)\.(\d{3})(?: .*)?")
+_TIMING = r"(\d\d):(\d\d)\.(\d{3}) --> (\d\d):(\d\d)\.(\d{3})(?: .*)?"
 
 
 def webvtt(cues: Iterable[Cue]) -> str:
@@ -32,7 +32,7 @@ def parse_webvtt(text: str) -> tuple[Cue, ...]:
 
 def _cue(block: str) -> Cue:
     timing, _, text = block.partition("\n")
-    match = _TIMING.fullmatch(timing)
+    match = re.fullmatch(_TIMING, timing)
     if not match or not text:
         raise RenderError(f"not a caption: {block!r}")
     m0, s0, f0, m1, s1, f1 = map(int, match.groups())

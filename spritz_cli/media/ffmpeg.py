@@ -64,13 +64,12 @@ HD_LINES = 720
 _MATRICES = frozenset(
     ("bt709", "smpte170m", "bt470bg", "fcc", "smpte240m", "bt2020nc", "bt2020c", "gbr", "ycgco")
 )
-_STREAM = re.compile(r"^  Stream #.*: Video: .*?, \w+(?:\(([^)]*)\))?, \d+x(\d+)", re.MULTILINE)
+_STREAM = r"(?m)^  Stream #.*: Video: .*?, \w+(?:\(([^)]*)\))?, \d+x(\d+)"
 
 #: What the decoder says, not the file: its title may have any word in it. A picture that
 #: changes its size or colours halfway would start the whole montage anew.
-_COMPLAINT = re.compile(
-    r"^(?:\[.* @ 0x\w+\]|Error) .*(?:error|corrupt|invalid|partial file|reconfiguring).*$",
-    re.MULTILINE | re.IGNORECASE,
+_COMPLAINT = (
+    r"(?mi)^(?:\[.* @ 0x\w+\]|Error) .*(?:error|corrupt|invalid|partial file|reconfiguring).*$"
 )
 
 #: For decoding that nobody watches: every bit is read, but edges are not smoothed, and a
@@ -79,7 +78,7 @@ _UNSEEN = ("-threads", "1", "-skip_loop_filter", "all")
 
 #: What ffmpeg says if it is given no memory or no thread. The settings of the encoder are
 #: ours and fine, so that it cannot be opened has no other reason.
-_WANT = re.compile(
+_WANT = (
     "Cannot allocate memory|malloc|Resource temporarily unavailable|opening encoder"
     r"|failed to map segment|get_buffer\(\) failed|out of memory"
 )
@@ -213,7 +212,7 @@ def footage(path: Path, fps: int) -> Clip:
     command = [binary(), "-hide_banner", "-nostdin", *_footage_input(path)]
     command += ["-map", "0:v:0", "-vf", f"fps={fps}", "-f", "null", "-"]
     told = _run(command, FOOTAGE_PATIENCE)
-    complaint = _COMPLAINT.search(told.stderr)
+    complaint = re.search(_COMPLAINT, told.stderr)
     if told.returncode != 0 or complaint:
         said = complaint[0] if complaint else _last_line(told.stderr)
         raise RenderError(
@@ -256,8 +255,8 @@ def probe(path: Path) -> Probe:
     """Read the facts of a film of ours by decoding all of it; FilmDamaged if that fails."""
     command = [binary(), "-hide_banner", *_UNSEEN, "-i", str(path), "-map", "0:v:0"]
     told = _run([*command, "-f", "null", "-"], PATIENCE)
-    complaint = _COMPLAINT.search(told.stderr)
-    if complaint and _WANT.search(told.stderr):
+    complaint = re.search(_COMPLAINT, told.stderr)
+    if complaint and re.search(_WANT, told.stderr):
         # What it lacked for a moment need not have been its end.
         raise _starved(told.returncode, told.stderr)
     if told.returncode != 0 or complaint:
@@ -301,7 +300,7 @@ def _footage_input(path: Path) -> list[str]:
 
 def _matrix(told: str) -> str:
     """Return the colour matrix that footage is tagged with, or what players take it for."""
-    stream = _STREAM.search(told)
+    stream = re.search(_STREAM, told)
     if not stream:
         return "auto"
     tags = {tag.partition("/")[0] for tag in (stream[1] or "").split(", ")}
@@ -451,14 +450,14 @@ def _failure(code: int, complaints: str, folder: Path) -> RenderError | StorageE
 
 
 def _is_starved(code: int, complaints: str) -> bool:
-    return code < 0 or code in WANTING or (code > 0 and _WANT.search(complaints) is not None)
+    return code < 0 or code in WANTING or (code > 0 and re.search(_WANT, complaints) is not None)
 
 
 def _starved(code: int, complaints: str) -> EncoderKilled:
     if code < 0:
         told = f"ffmpeg was killed by signal {-code}, perhaps because the machine ran out of memory"
     else:
-        lines = (line for line in complaints.splitlines() if _WANT.search(line))
+        lines = (line for line in complaints.splitlines() if re.search(_WANT, line))
         said = next(lines, _last_line(complaints))
         told = f"ffmpeg lacks memory or threads (exit code {code}): {said}"
     return EncoderKilled(told)
