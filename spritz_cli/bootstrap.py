@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from spritz_cli.locations import ObjectPath
 from spritz_cli.settings import Settings, secret, shipped
-from spritz_cli.storage.embedded import OpenRedis, open_redis
+from spritz_cli.storage.embedded import OpenRedis, open_reading, open_redis
 from spritz_cli.storage.files import DiskFiles, Files
 from spritz_cli.storage.videos import VideoStore
 
@@ -195,7 +195,17 @@ def open_production(
     return Production(settings, redis, hurried=hurried)
 
 
+def open_to_read(settings: Settings) -> Production:
+    """The same for a command that makes nothing and is soon over."""
+    return Production(settings, open_reading(settings, meanwhile=_import_readers))
+
+
 def import_ahead() -> None:
     """Import what every film needs and what takes a while; raises MissingLibrary."""
     for module in ("scene.canvas", "scene.text", "media.poster", "tiers.static"):
+        import_module(f"spritz_cli.{module}")
+
+
+def _import_readers() -> None:
+    for module in ("catalog", "planning", "storage.leases", "storage.manifest", "tiers.sora"):
         import_module(f"spritz_cli.{module}")

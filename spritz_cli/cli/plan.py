@@ -49,9 +49,9 @@ def plan(
 
     Example: vidgen plan high_utilization
     """
-    from spritz_cli.bootstrap import open_production
+    from spritz_cli.bootstrap import open_to_read
 
-    with open_production(settings_of(context)) as production:
+    with open_to_read(settings_of(context)) as production:
         items = planned(production, selection(persona, topic), force=force)
         show(production, items, as_json=as_json)
 

@@ -67,12 +67,12 @@ def status(
 
     Example: vidgen status high_utilization credit_utilization
     """
-    from spritz_cli.bootstrap import open_production
+    from spritz_cli.bootstrap import open_to_read
 
     wanted = selection(persona, topic)
     if watch or every is not None:
         return _watch(context, wanted, watch, every or EVERY_SECONDS, as_json=as_json)
-    with open_production(settings_of(context)) as production:
+    with open_to_read(settings_of(context)) as production:
         entries = _entries(production, production.catalog.select(wanted.persona, wanted.topic))
     if as_json:
         console.document({"entries": [entry.document() for entry in entries]})

@@ -11,12 +11,13 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
-from typing import Any, Literal, NamedTuple
-
-from redis import Redis, ResponseError
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from spritz_cli.errors import InfrastructureError
 from spritz_cli.storage.redis_errors import redis_errors
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 #: What a day may cost unless the settings say otherwise.
 DEFAULT_CAP_MICRO = 5_000_000
@@ -248,6 +249,8 @@ class DailyBudget:
     def _ask(self, script: Callable[..., Any], number: int, arguments: list[Any]) -> list[Any]:
         key = self._key(number)
         with redis_errors():
+            from redis import ResponseError
+
             try:
                 answer: list[Any] = script(keys=[key], args=arguments)
             except ResponseError as exc:
@@ -314,7 +317,7 @@ def _no_budget(key: str) -> InfrastructureError:
 
 def _is_of_another_type(answer: Exception) -> bool:
     # Older servers put the name of the script before it.
-    return isinstance(answer, ResponseError) and "WRONGTYPE" in str(answer)
+    return "WRONGTYPE" in str(answer)
 
 
 def _number(day: str) -> int:

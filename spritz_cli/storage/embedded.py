@@ -1,18 +1,21 @@
 """The Redis connection: to the server of REDIS_URL, or to an embedded one of our own.
 
 The redis library is imported where it is used: to load it takes as long as the embedded
-server takes to start, and so both happen at once.
+server takes to start, and so both happen at once, or it is not loaded at all.
 """
 
 from __future__ import annotations
 
 import re
 import uuid
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import SplitResult, urlsplit
 
 from spritz_cli.errors import RedisUnavailable, UsageError
 from spritz_cli.settings import Settings
+from spritz_cli.storage.reading import ReadingClient, plain_connection
 from spritz_cli.storage.server import EmbeddedServer
 
 if TYPE_CHECKING:
@@ -70,7 +73,19 @@ def open_redis(
         elif not proven:
             _require_answer(client, settings.redis_url)
         return OpenRedis(client, settings.redis_url)
-    return _open_embedded(EmbeddedServer(settings.state_dir / "redis"), patient=patient)
+    server = EmbeddedServer(settings.state_dir / "redis", meanwhile=_load_library)
+    return _open_embedded(server, partial(_reviving, server, patient=patient))
+
+
+def open_reading(settings: Settings, meanwhile: Callable[[], object]) -> OpenRedis:
+    """Connect as `open_redis` does, for a command that only reads and is soon over.
+
+    `meanwhile` is called while an embedded server starts.
+    """
+    if settings.redis_url:
+        return _open_plainly(settings.redis_url) or open_redis(settings)
+    server = EmbeddedServer(settings.state_dir / "redis", meanwhile)
+    return _open_embedded(server, partial(_reading_embedded, server))
 
 
 def connect(
@@ -113,12 +128,36 @@ def printable(url: str) -> str:
     return re.sub(r"([?&]password=)[^&]*", r"\1***", hidden)
 
 
-def _open_embedded(server: EmbeddedServer, *, patient: bool) -> OpenRedis:
+def _load_library() -> None:
+    import redis  # noqa: F401 - only loaded
+
+
+def _open_plainly(url: str) -> OpenRedis | None:
+    _require_unambiguous(url)
+    client = _reading(url, partial(connect, url))
+    return OpenRedis(client, url) if client else None
+
+
+def _reading(url: str, open_library: Callable[[], Redis]) -> Redis | None:
+    connection = plain_connection(url)
+    return cast("Redis", ReadingClient(connection, open_library)) if connection else None
+
+
+def _reading_embedded(server: EmbeddedServer) -> Redis:
+    library = partial(_reviving, server)
+    return _reading(server.url, library) or library()
+
+
+def _reviving(server: EmbeddedServer, *, patient: bool = False) -> Redis:
+    from spritz_cli.storage.reviving import reviving_client
+
+    return reviving_client(server, _retry(patient))
+
+
+def _open_embedded(server: EmbeddedServer, open_client: Callable[[], Redis]) -> OpenRedis:
     try:
         server.join()
-        from spritz_cli.storage.reviving import reviving_client
-
-        return OpenRedis(reviving_client(server, _retry(patient)), server.url, server)
+        return OpenRedis(open_client(), server.url, server)
     except BaseException:
         # Ctrl-C, say: nobody else knows that there is a server to leave.
         server.leave()

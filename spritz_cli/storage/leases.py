@@ -15,13 +15,14 @@ import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import NamedTuple, Self
-
-from redis import Redis, RedisError
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from spritz_cli.errors import InfrastructureError, LeaseLost, RedisUnavailable
 from spritz_cli.storage.processes import is_dead, pid_of, process_id
 from spritz_cli.storage.redis_errors import redis_errors
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 #: The shortest time between two writes of progress, in seconds.
 REPORT_INTERVAL = 0.2
@@ -123,7 +124,8 @@ class Leases:
     def renew(self, key: str, owner: str, fence: int, progress: float, stage: str) -> bool:
         """Extend a lease and record its progress; False if it is not held any more."""
         arguments = (owner, fence, self._ttl_millis, f"{progress:.4f}", stage)
-        return bool(self._renew(keys=[self.redis_key(key)], args=arguments))
+        with redis_errors():
+            return bool(self._renew(keys=[self.redis_key(key)], args=arguments))
 
     def drop(self, key: str, owner: str, fence: int) -> bool:
         """Free a lease if it is still held by that owner under that fence."""
@@ -197,8 +199,7 @@ class Lease:
 
     def check(self) -> None:
         """Ask the server; raise LeaseLost if another process may be at work."""
-        with redis_errors():
-            self._renew()
+        self._renew()
         if self._lost:
             raise self.lost_error()
 
@@ -247,7 +248,7 @@ class Lease:
         # A server that is away for a moment is no reason to give up: it decides on its return.
         try:
             self._renew()
-        except RedisError as exc:
+        except RedisUnavailable as exc:
             _log.warning("lease %s could not be renewed: %s", self.key, exc)
 
     def _renew(self) -> None:

@@ -12,16 +12,16 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Protocol, get_args
-
-from redis import Redis, ResponseError
-from redis.client import Pipeline
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from spritz_cli.errors import InfrastructureError
 from spritz_cli.models import MANIFEST_SCHEMA, Status, Template, Video, manifest_key
 from spritz_cli.storage.embedded import connect
 from spritz_cli.storage.leases import Lease, Leases
 from spritz_cli.storage.redis_errors import redis_errors
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 #: How long an entry may say "processing" before it vanishes, in seconds.
 PROCESSING_SECONDS = 600.0
@@ -130,7 +130,7 @@ class VideoManifest:
 
     def time_left(self, templates: Iterable[Keyed]) -> list[float | None]:
         """Return the seconds until each entry expires (None: no entry), in one round trip."""
-        answers = self._ask(templates, Pipeline.pttl)
+        answers = self._ask(templates, "pttl")
         return [millis / 1000 if millis >= 0 else None for millis in answers]
 
     def entries(self) -> Iterator[Video]:
@@ -228,13 +228,13 @@ class VideoManifest:
     def _stored(self, items: Iterable[Keyed]) -> Iterator[tuple[str, Any]]:
         items = list(items)
         names = [self._key(item.key) for item in items]
-        return zip(names, self._ask(items, Pipeline.hgetall), strict=True)
+        return zip(names, self._ask(items, "hgetall"), strict=True)
 
-    def _ask(self, items: Iterable[Keyed], command: Callable[[Any, str], Any]) -> Sequence[Any]:
+    def _ask(self, items: Iterable[Keyed], command: str) -> Sequence[Any]:
         with redis_errors():
             pipeline = self._redis.pipeline(transaction=False)
             for item in items:
-                command(pipeline, self._key(item.key))
+                getattr(pipeline, command)(self._key(item.key))
             answers = pipeline.execute(raise_on_error=False)
             for answer in answers:
                 # A key that holds something else must not hide all the others.
@@ -275,8 +275,8 @@ def _card(template: Template, status: Status) -> Video:
     )
 
 
-def _video(name: str, stored: Mapping[str, str] | ResponseError) -> Video | None:
-    if isinstance(stored, ResponseError):
+def _video(name: str, stored: Mapping[str, str] | Exception) -> Video | None:
+    if isinstance(stored, Exception):
         raise InfrastructureError(
             f"{name} in Redis is not a manifest entry",
             hint="Delete that key if nobody needs it, or point REDIS_URL to another server.",
@@ -293,7 +293,7 @@ def _video(name: str, stored: Mapping[str, str] | ResponseError) -> Video | None
 
 
 def _is_of_another_type(answer: Exception) -> bool:
-    return isinstance(answer, ResponseError) and str(answer).startswith("WRONGTYPE")
+    return str(answer).startswith("WRONGTYPE")
 
 
 def _require_known_schema(name: str, stored: Mapping[str, str]) -> None:

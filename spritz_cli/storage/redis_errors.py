@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from redis import exceptions
+from typing import TYPE_CHECKING
 
 from spritz_cli.errors import RedisUnavailable
+
+if TYPE_CHECKING:
+    from redis.exceptions import RedisError
 
 
 @contextmanager
@@ -15,11 +17,17 @@ def redis_errors() -> Iterator[None]:
     """Translate every error of the redis library into RedisUnavailable."""
     try:
         yield
-    except exceptions.RedisError as exc:
+    except Exception as exc:
+        from redis.exceptions import RedisError
+
+        if not isinstance(exc, RedisError):
+            raise
         raise RedisUnavailable(f"Redis: {str(exc) or type(exc).__name__}", hint=_hint(exc)) from exc
 
 
-def _hint(exc: exceptions.RedisError) -> str:
+def _hint(exc: RedisError) -> str:
+    from redis import exceptions
+
     if isinstance(exc, exceptions.OutOfMemoryError):
         return "The server is full: raise its maxmemory or delete what else is stored there."
     if isinstance(exc, exceptions.ReadOnlyError):

@@ -22,7 +22,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -47,10 +47,14 @@ _log = logging.getLogger(__name__)
 
 
 class EmbeddedServer:
-    """The server whose locks, data and log are in `folder`: `join` it, then `leave` it."""
+    """The server whose locks, data and log are in `folder`: `join` it, then `leave` it.
 
-    def __init__(self, folder: Path) -> None:
+    `meanwhile` is called while the server starts.
+    """
+
+    def __init__(self, folder: Path, meanwhile: Callable[[], object] = lambda: None) -> None:
         self.folder = folder
+        self._meanwhile = meanwhile
         self._clients: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -145,6 +149,7 @@ class EmbeddedServer:
             self._process = self._spawn(program, lock)
         finally:
             os.close(lock)
+        self._meanwhile()
         return self._await_answer()
 
     def _spawn(self, program: Path, lock: int) -> subprocess.Popen[bytes]:
@@ -192,9 +197,6 @@ class EmbeddedServer:
 
     def _await_answer(self) -> bool:
         """Whether the server answers; False as soon as it is dead."""
-        # Every caller needs it next, and to load it takes as long as the server's start.
-        import redis  # noqa: F401 - only loaded
-
         for _ in until(PATIENCE):
             if self._ask(b"PING").startswith(b"+PONG"):
                 return True

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import NamedTuple
-
-from redis import Redis
+from typing import TYPE_CHECKING, NamedTuple
 
 from spritz_cli.storage.redis_errors import redis_errors
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 #: Long enough for a template that is not asked for every day.
 LIFETIME_SECONDS = 60 * 86_400
