@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Command = tuple[str, ...]
 
 #: Seconds to wait for the server; who waits longer waits with the library.
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 1.0
 
 PORT = 6379
 
