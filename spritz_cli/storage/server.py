@@ -43,6 +43,10 @@ LONGEST_SOCKET_PATH = 100
 #: A log larger than this starts anew, in bytes.
 LONGEST_LOG = 1_000_000
 
+#: A history longer than this, and twice as long as the data, is written anew. Each start reads
+#: it: by default it would grow to 64 MB in some months, and then cost half a second.
+REWRITTEN_FROM = "256kb"
+
 _log = logging.getLogger(__name__)
 
 
@@ -186,6 +190,7 @@ class EmbeddedServer:
             "loglevel": "warning",
             "appendonly": "yes",
             "appendfsync": "everysec",
+            "auto-aof-rewrite-min-size": REWRITTEN_FROM,
             "save": "",
             "maxmemory": "0",
             "maxmemory-policy": "noeviction",

@@ -19,6 +19,7 @@ from spritz_cli.errors import MissingLibrary, RedisUnavailable, StorageError, Us
 from spritz_cli.settings import Settings
 from spritz_cli.storage import binary, server
 from spritz_cli.storage.embedded import OpenRedis, connect, open_redis, printable, writable
+from tests.processes import wait_until
 
 # A client that does what it is told, one line at a time.
 CLIENT = """
@@ -64,6 +65,12 @@ def state(tmp_path: Path) -> Path:
 
 def settings(state: Path, url: str | None = None) -> Settings:
     return Settings(catalog=state, scenes=state, videos_dir=state, state_dir=state, redis_url=url)
+
+
+def history(state: Path) -> int:
+    """Return how many bytes a start has to read."""
+    files = (state / "redis" / "data").rglob("appendonly.aof.*")
+    return sum(file.stat().st_size for file in files)
 
 
 def pid_of(opened: OpenRedis) -> int:
@@ -144,6 +151,16 @@ def test_a_killed_server_is_replaced_with_its_data(state: Path) -> None:
             assert pid_of(opened) != survivor.server
             assert opened.client.get("film") == "a"
             assert survivor.ask("redis.get('film')") == "a"
+
+
+def test_a_long_history_is_forgotten(state: Path) -> None:
+    with open_redis(settings(state)) as opened:
+        for _ in range(300):
+            opened.client.hset("film", mapping={"title": "x" * 1000})
+        wait_until(lambda: history(state) < 100_000)
+        assert opened.client.hget("film", "title") == "x" * 1000
+    with open_redis(settings(state)) as opened:
+        assert opened.client.hget("film", "title") == "x" * 1000
 
 
 def test_a_client_starts_its_killed_server_again(state: Path) -> None:
