@@ -247,10 +247,10 @@ class DailyBudget:
             number = int(answer[1])
 
     def _ask(self, script: Callable[..., Any], number: int, arguments: list[Any]) -> list[Any]:
+        from redis import ResponseError
+
         key = self._key(number)
         with redis_errors():
-            from redis import ResponseError
-
             try:
                 answer: list[Any] = script(keys=[key], args=arguments)
             except ResponseError as exc:

@@ -10,6 +10,7 @@ import re
 import uuid
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import SplitResult, urlsplit
 
@@ -73,7 +74,7 @@ def open_redis(
         elif not proven:
             _require_answer(client, settings.redis_url)
         return OpenRedis(client, settings.redis_url)
-    server = EmbeddedServer(settings.state_dir / "redis", meanwhile=_load_library)
+    server = EmbeddedServer(settings.state_dir / "redis", partial(import_module, "redis"))
     return _open_embedded(server, partial(_reviving, server, patient=patient))
 
 
@@ -126,10 +127,6 @@ def printable(url: str) -> str:
     hidden = re.sub(r"(://[^:@/]*):.*@", r"\1:***@", url)
     hidden = re.sub(r"://:[^@*]+$", "://:***", hidden)
     return re.sub(r"([?&]password=)[^&]*", r"\1***", hidden)
-
-
-def _load_library() -> None:
-    import redis  # noqa: F401 - only loaded
 
 
 def _open_plainly(url: str) -> OpenRedis | None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Command = tuple[str, ...]
 
+#: A connection that broke or took too long, an answer that is no text, none at all, or a refusal.
+FAILURES = (OSError, ValueError, hiredis.HiredisError)
+
 #: Seconds to wait for the server; who waits longer waits with the library.
 ANSWER_SECONDS = 1.0
 
@@ -31,16 +34,22 @@ _MORE = object()
 
 
 class Connection:
-    """A connection that answers commands, with an error in place of what was refused."""
+    """A connection that answers batches of commands."""
 
     def __init__(self, opened: socket.socket) -> None:
         self._socket = opened
         self._reader = hiredis.Reader(encoding="utf-8", notEnoughData=_MORE)
 
     def ask(self, commands: Sequence[Command]) -> list[Any]:
-        """Send all commands at once; raises OSError, ValueError or HiredisError."""
-        self._socket.sendall(b"".join(hiredis.pack_command(command) for command in commands))  # type: ignore[arg-type]
-        return [self._answer() for _ in commands]
+        """Send all commands at once; raises one of FAILURES, also if any is refused."""
+        # Its stub knows commands of one word.
+        pack: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment]
+        self._socket.sendall(b"".join(map(pack, commands)))
+        answers = [self._answer() for _ in commands]
+        for answer in answers:
+            if isinstance(answer, hiredis.ReplyError):
+                raise answer
+        return answers
 
     def close(self) -> None:
         self._socket.close()
@@ -108,25 +117,22 @@ class Batch:
     def pttl(self, name: str) -> Self:
         return self._add("PTTL", name)
 
-    def execute(self, raise_on_error: bool = True) -> list[Any]:
+    def execute(self, raise_on_error: bool = True) -> Any:
         try:
-            answers = self._client.connection.ask(self._commands)
-        except (OSError, ValueError, hiredis.HiredisError):
+            return self._client.connection.ask(self._commands)
+        except FAILURES:
             # What is still to come on it would answer the wrong question.
             self._client.connection.close()
             return self._by_library(raise_on_error)
-        if any(isinstance(answer, hiredis.HiredisError) for answer in answers):
-            return self._by_library(raise_on_error)
-        return answers
 
     def _add(self, *command: str) -> Self:
         self._commands.append(command)
         return self
 
-    def _by_library(self, raise_on_error: bool) -> list[Any]:
-        pipeline = self._client.library.pipeline(transaction=False)
+    def _by_library(self, raise_on_error: bool) -> Any:
+        pipeline: Any = self._client.library.pipeline(transaction=False)
         for command in self._commands:
-            pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+            pipeline.execute_command(*command)
         return pipeline.execute(raise_on_error=raise_on_error)
 
 
@@ -143,13 +149,11 @@ def plain_connection(url: str) -> Connection | None:
     except (OSError, ValueError):
         return None
     try:
-        answers = connection.ask(greeting)
-        if not any(isinstance(answer, hiredis.HiredisError) for answer in answers):
-            return connection
-    except (OSError, ValueError, hiredis.HiredisError):
-        pass
-    connection.close()
-    return None
+        connection.ask(greeting)
+    except FAILURES:
+        connection.close()
+        return None
+    return connection
 
 
 def _opened(parts: SplitResult) -> socket.socket:

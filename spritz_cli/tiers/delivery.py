@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from spritz_cli.errors import (
     EncoderKilled,
@@ -249,8 +250,8 @@ class Delivery:
         self.provider.budget.settle(order.day, order.id, micro, template=order.template)
         return micro
 
-    def _record(self, order: Order, **changes: object) -> Order:
-        return self.footage.record(order._replace(**changes))  # type: ignore[arg-type]
+    def _record(self, order: Order, **changes: Any) -> Order:
+        return self.footage.record(order._replace(**changes))
 
 
 def _require_footage(order: Order, path: Path) -> None:
