@@ -116,10 +116,7 @@ class JobQueue:
         """Return what RQ knows of each job, None for those it does not know."""
         with redis_errors():
             waiting = set(self._queue.get_job_ids())
-            jobs = Job.fetch_many(
-                job_ids, connection=self._queue.connection, serializer=self._queue.serializer
-            )
-            return [_state(job, waiting) if job else None for job in jobs]
+            return [_state(job, waiting) if job else None for job in self._fetch_many(job_ids)]
 
     def forget(self, job_id: str) -> None:
         """Remove a job, so that its id is free."""
@@ -127,6 +124,8 @@ class JobQueue:
             job = self._fetch(job_id)
             if job:
                 job.delete()
+            else:
+                self._queue.connection.delete(Job.key_for(job_id))
             self._queue.intermediate_queue.remove(job_id)
 
     def live_workers(self) -> set[str]:
@@ -168,6 +167,15 @@ class JobQueue:
             return state.worker in self.live_workers() or _recent(job.started_at)
         unsuccessful = state.status == "failed" or state.result.get("status") == "failed"
         return cool_down and unsuccessful and _recent(job.ended_at, COOL_DOWN)
+
+    def _fetch_many(self, job_ids: Sequence[str]) -> list[Job | None]:
+        try:
+            return Job.fetch_many(
+                job_ids, connection=self._queue.connection, serializer=self._queue.serializer
+            )
+        except NoSuchJobError:
+            # A worker's heartbeat after a job was deleted leaves a record that is nothing else.
+            return [self._fetch(job_id) for job_id in job_ids]
 
     def _fetch(self, job_id: str) -> Job | None:
         try:

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -484,6 +485,19 @@ def test_a_job_that_fell_out_of_the_list_is_queued_again(
     assert hall.enqueue("short") == (job_id, True)
     assert hall.queue.waiting() == [job_id]
     assert hall.connection.llen("rq:queue:video_generation:intermediate") == 0
+
+
+def test_a_heartbeat_that_outlives_its_job_is_no_job(hall: Hall) -> None:
+    kept, _ = hall.enqueue("long")
+    job_id, _ = hall.enqueue("short")
+    job = Job.fetch(job_id, connection=hall.connection, serializer="json")
+    hall.queue.forget(job_id)
+    job.heartbeat(datetime.now(UTC), 30)
+
+    known, unknown = hall.queue.look([kept, job_id])
+    assert (known.id if known else "", unknown) == (kept, None)
+    assert hall.enqueue("short") == (job_id, True)
+    assert hall.queue.waiting() == [kept, job_id]
 
 
 def test_a_started_job_whose_worker_is_gone_is_queued_again(
