@@ -14,14 +14,13 @@ from typing import Any, TextIO
 @contextmanager
 def outliving_the_terminal() -> Iterator[None]:
     """Go on in silence when the terminal closes (SIGHUP); what is redirected is still written."""
-    before = signal.getsignal(signal.SIGHUP)
-    # nohup, for one, has it ignored: leave it at that.
-    if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
     # Asked now: of a terminal that is gone nobody can tell that it was one.
     shown = [stream.fileno() for stream in (sys.stdout, sys.stderr) if _is_terminal(stream)]
-    signal.signal(signal.SIGHUP, lambda *_: _silence(shown))
+    # Also where it was ignored, as under nohup: to write to a closed terminal would be an error.
+    before = signal.signal(signal.SIGHUP, lambda *_: _silence(shown))
     try:
         yield
     finally:

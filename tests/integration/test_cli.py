@@ -622,10 +622,24 @@ def test_a_worker_that_is_told_twice_puts_its_film_back_and_leaves_nothing(tmp_p
 # Terminals that close
 
 
+@pytest.fixture
+def hangup(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What processes that start now do when their terminal closes, until they decide."""
+    before = signal.signal(signal.SIGHUP, request.param)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangup")
 @pytest.mark.parametrize(
-    ("mode", "told"),
-    [(["--sync"], "unchanged"), ([], "joined")],
-    ids=["sync", "queued"],
+    ("hangup", "mode", "told"),
+    [
+        (signal.SIG_DFL, ["--sync"], "unchanged"),
+        (signal.SIG_DFL, [], "joined"),
+        (signal.SIG_IGN, ["--sync"], "unchanged"),
+    ],
+    ids=["sync", "queued", "nohup"],
+    indirect=["hangup"],
 )
 def test_a_run_whose_terminal_is_closed_goes_on_and_the_next_run_waits_for_its_films(
     tmp_path: Path, mode: list[str], told: str
