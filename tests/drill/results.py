@@ -14,9 +14,9 @@ from tests.drill.trial import Result
 #: The longest time from the end of a fault until every film is ready, in seconds.
 MAX_RECOVERY = 30.0
 
-_TITLES = ("FAULT", "TRIALS", "LOST", "DUPL", "STUCK", "LEFT", "VANISHED", "RERUNS")
+_TITLES = ("FAULT", "TRIALS", "LOST", "DUPL", "STUCK", "LEFT", "VANISHED", "NEVER", "RERUNS")
 _TIMES = ("MEDIAN", "MAX")
-_ROW = "{:18}{:>7}{:>6}{:>6}{:>7}{:>6}{:>10}{:>8}{:>9}{:>9}"
+_ROW = "{:18}{:>7}{:>6}{:>6}{:>7}{:>6}{:>10}{:>7}{:>8}{:>9}{:>9}"
 
 
 @dataclass
@@ -91,7 +91,16 @@ def line(result: Result) -> str:
     return f"{text}, {result.seconds:.0f} s in all. {wrong}"
 
 
-_COUNTS = ("trials", "lost", "duplicates", "stuck", "leftovers", "vanished", "reruns")
+_COUNTS = (
+    "trials",
+    "lost",
+    "duplicates",
+    "stuck",
+    "leftovers",
+    "vanished",
+    "never_ready",
+    "reruns",
+)
 
 
 def _summary(trials: Sequence[Result]) -> dict[str, Any]:

@@ -163,10 +163,11 @@ def _mend(
         result.reruns += failed and not again
         house.start(*command(scene.modes[0], house.workers), extra=clock)
         again = False
-    # The poll may be a moment behind.
-    deadline = time.monotonic() + 1.0
-    while watch.complete_at is None and time.monotonic() < deadline:
-        time.sleep(0.01)
+    # The poll may be a moment behind, and an embedded server ends with the run that it serves.
+    with _opened(house):
+        deadline = time.monotonic() + 1.0
+        while watch.complete_at is None and time.monotonic() < deadline:
+            time.sleep(0.01)
     watch.excused = False
 
 
