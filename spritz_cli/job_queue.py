@@ -119,7 +119,7 @@ class JobQueue:
             return [_state(job, waiting) if job else None for job in self._fetch_many(job_ids)]
 
     def forget(self, job_id: str) -> None:
-        """Remove a job, so that its id is free."""
+        """Remove a job, or what is left of one, so that its id is free."""
         with redis_errors():
             job = self._fetch(job_id)
             if job:
