@@ -39,7 +39,7 @@ test-all: install ## Run the slow tests too
 test-s3: install ## Test buckets on two servers that speak S3 (installs rclone into .venv, once)
 	@sh scripts/rclone
 	@$(PY) -m pytest -n auto -m "slow or not slow" $(ARGS) \
-		tests/contracts/test_stores.py tests/integration/test_s3.py tests/unit/test_objects.py
+		tests/contracts/test_stores.py tests/integration/test_s3.py tests/unit/test_bucket.py
 
 test-kills: install ## Kill 200 purchases of footage at random instants (20 minutes)
 	@$(PY) -m pytest -s -o faulthandler_timeout=0 -m long tests/integration/test_purchase_kills.py $(ARGS)

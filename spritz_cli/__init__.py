@@ -6,14 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spritz_cli.catalog import get_template
+    from spritz_cli.catalog.loader import get_template
     from spritz_cli.hooks import (
         enqueue_video_generation,
         enqueue_videos_for_recommendations,
         run_cleanup,
     )
+    from spritz_cli.runs.worker import generate_video_job
     from spritz_cli.storage.manifest import VideoManifest
-    from spritz_cli.worker import generate_video_job
 
 __version__: str
 
@@ -32,8 +32,8 @@ _HOMES = {
     "VideoManifest": "spritz_cli.storage.manifest",
     "enqueue_video_generation": "spritz_cli.hooks",
     "enqueue_videos_for_recommendations": "spritz_cli.hooks",
-    "generate_video_job": "spritz_cli.worker",
-    "get_template": "spritz_cli.catalog",
+    "generate_video_job": "spritz_cli.runs.worker",
+    "get_template": "spritz_cli.catalog.loader",
     "run_cleanup": "spritz_cli.hooks",
 }
 

@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spritz_cli import planning
 from spritz_cli.bootstrap import open_production
+from spritz_cli.films import planning
 from spritz_cli.media import ffmpeg
 from spritz_cli.models import Film, Template
 from spritz_cli.scene import tokens
@@ -32,7 +32,7 @@ from spritz_cli.storage.leases import Leases
 from spritz_cli.tiers.static import StaticTier
 
 if TYPE_CHECKING:
-    from spritz_cli.catalog import Catalog
+    from spritz_cli.catalog.loader import Catalog
 
 STAGES = ("template", "parse", "draw", "hand-over", "encode", "check")
 

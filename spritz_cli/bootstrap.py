@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 
 from spritz_cli.locations import ObjectPath
 from spritz_cli.settings import Settings, secret, shipped
-from spritz_cli.storage.embedded import OpenRedis, open_reading, open_redis
-from spritz_cli.storage.files import DiskFiles, Files
+from spritz_cli.storage.files.base import DiskFiles, Files
+from spritz_cli.storage.redis.connection import OpenRedis, open_reading, open_redis
 from spritz_cli.storage.videos import VideoStore
 
 if TYPE_CHECKING:
-    from spritz_cli.catalog import Catalog
-    from spritz_cli.pipeline import SourcedTier
+    from spritz_cli.catalog.loader import Catalog
+    from spritz_cli.films.generate import SourcedTier
     from spritz_cli.scene.library import SceneLibrary
     from spritz_cli.storage.budget import DailyBudget
+    from spritz_cli.storage.files.bucket import BucketFiles
     from spritz_cli.storage.footage import FootageStore
     from spritz_cli.storage.leases import Leases
     from spritz_cli.storage.manifest import VideoManifest
-    from spritz_cli.storage.objects import BucketFiles
     from spritz_cli.storage.upgrades import Upgrades
     from spritz_cli.tiers.provider import Provider
     from spritz_cli.videos_api.client import VideosAPI
@@ -92,7 +92,7 @@ class Production:
     @cached_property
     def tiers(self) -> tuple[SourcedTier, ...]:
         """The tiers of the fallback chain that make films, the best first."""
-        from spritz_cli.tiers.sora import SoraTier
+        from spritz_cli.tiers.footage import SoraTier
         from spritz_cli.tiers.static import StaticTier
 
         sora = SoraTier(self._overlays, self.footage, self.upgrades, self.provider)
@@ -101,7 +101,7 @@ class Production:
     @property
     def _overlays(self) -> SceneLibrary:
         from spritz_cli.scene.library import SceneLibrary
-        from spritz_cli.tiers.sora import OVERLAY
+        from spritz_cli.tiers.footage import OVERLAY
 
         # Scenes of one's own need not draw over footage: ours serves all templates.
         own = (self.settings.scenes / OVERLAY).is_file()
@@ -134,7 +134,7 @@ class Production:
 
     @cached_property
     def catalog(self) -> Catalog:
-        from spritz_cli.catalog import load_catalog
+        from spritz_cli.catalog.loader import load_catalog
 
         settings = self.settings
         return load_catalog(settings.catalog, settings.scenes, settings.state_dir)
@@ -180,7 +180,7 @@ def _connect(profile: Profile) -> VideosAPI:
 
 def open_bucket(settings: Settings, place: ObjectPath, *, hurried: bool = False) -> BucketFiles:
     """Return the bucket, not asked for anything yet."""
-    from spritz_cli.storage.objects import BucketFiles
+    from spritz_cli.storage.files.bucket import BucketFiles
 
     # botocore itself reads only the second of the two.
     region = secret(["AWS_REGION", "AWS_DEFAULT_REGION"])
@@ -207,5 +207,11 @@ def import_ahead() -> None:
 
 
 def _import_readers() -> None:
-    for module in ("catalog", "planning", "storage.leases", "storage.manifest", "tiers.sora"):
+    for module in (
+        "catalog.loader",
+        "films.planning",
+        "storage.leases",
+        "storage.manifest",
+        "tiers.footage",
+    ):
         import_module(f"spritz_cli.{module}")

@@ -62,7 +62,7 @@ def enqueue_videos_for_recommendations(
 
 def run_cleanup(dry_run: bool = False) -> dict[str, Any]:
     """Delete expired, orphaned and over-quota films, or only say which (`dry_run`)."""
-    from spritz_cli import lifecycle
+    from spritz_cli.films import cleanup as lifecycle
 
     settings = load_settings()
     with open_production(settings, hurried=True) as production:
@@ -115,9 +115,9 @@ def _field(recommendation: Any, name: str) -> Any:
 
 
 def _enqueue(production: Production, template: Template) -> str:
-    from spritz_cli import pipeline
-    from spritz_cli.job_queue import JobQueue
-    from spritz_cli.planning import ingredients
+    from spritz_cli.films import generate as pipeline
+    from spritz_cli.films.planning import ingredients
+    from spritz_cli.runs.job_queue import JobQueue
 
     item = pipeline.plan(
         [template],

@@ -22,7 +22,7 @@ from jinja2.runtime import Context, Macro
 from jinja2.sandbox import SandboxedEnvironment
 
 from spritz_cli.errors import UsageError
-from spritz_cli.wording import FILTERS
+from spritz_cli.formatting import FILTERS
 
 __all__ = [
     "MAX_SOURCE",

@@ -14,10 +14,10 @@ from redis import Redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from spritz_cli.catalog import Catalog, load_catalog
+from spritz_cli.catalog.loader import Catalog, load_catalog
 from spritz_cli.models import dollars
 from spritz_cli.settings import shipped
-from spritz_cli.storage.binary import server_binary
+from spritz_cli.storage.redis.server_binary import server_binary
 from spritz_cli.testing import fake_redis
 from tests import s3
 

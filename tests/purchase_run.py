@@ -13,10 +13,10 @@ from redis import Redis
 from spritz_cli.errors import VidgenError
 from spritz_cli.settings import shipped
 from spritz_cli.storage.budget import DailyBudget
+from spritz_cli.storage.files.scratch import ScratchFolders
 from spritz_cli.storage.footage import FootageStore
 from spritz_cli.storage.leases import Leases
 from spritz_cli.storage.provider_state import Circuit, Gate, Slots
-from spritz_cli.storage.scratch import ScratchFolders
 from spritz_cli.testing import sample_template
 from spritz_cli.tiers.brief import brief_for
 from spritz_cli.tiers.provider import Provider

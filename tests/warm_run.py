@@ -7,8 +7,9 @@ import os
 import sys
 from pathlib import Path
 
-from spritz_cli import inline, jobs, pipeline
 from spritz_cli.bootstrap import open_production
+from spritz_cli.films import generate as pipeline
+from spritz_cli.runs import process_pool as inline, queued as jobs
 from spritz_cli.settings import load_settings
 
 MODES = {"sync": inline.warm, "jobs": jobs.warm}

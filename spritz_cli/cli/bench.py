@@ -17,7 +17,7 @@ from spritz_cli.cli.quick import QuickCommand
 from spritz_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from spritz_cli.catalog import Catalog
+    from spritz_cli.catalog.loader import Catalog
     from spritz_cli.models import Template
 
 #: One with much text, one with much motion, one of the cards.
@@ -64,7 +64,7 @@ def bench(
 
 
 def _catalog(context: typer.Context) -> Catalog:
-    from spritz_cli.catalog import load_catalog
+    from spritz_cli.catalog.loader import load_catalog
 
     settings = settings_of(context)
     return load_catalog(settings.catalog, settings.scenes, settings.state_dir)

@@ -13,7 +13,7 @@ from spritz_cli.cli import console
 from spritz_cli.cli.console import Column
 from spritz_cli.cli.options import Json, settings_of
 from spritz_cli.cli.quick import QuickCommand
-from spritz_cli.cli.words import counted, span
+from spritz_cli.cli.units import counted, span
 from spritz_cli.models import dollars
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from spritz_cli.cli import console
 from spritz_cli.cli.console import Column
 from spritz_cli.cli.options import Json, settings_of
 from spritz_cli.cli.quick import QuickCommand
-from spritz_cli.cli.words import counted, parse_span, size
+from spritz_cli.cli.units import counted, parse_span, size
 from spritz_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from spritz_cli.lifecycle import CleanupPlan, Deletion
+    from spritz_cli.films.cleanup import CleanupPlan, Deletion
 
 GIGABYTE = 1024**3
 MOST_GIGABYTES = 1_000_000
@@ -48,7 +48,7 @@ def cleanup(
     Example: vidgen cleanup --dry-run
     """
     from spritz_cli.bootstrap import open_production
-    from spritz_cli.lifecycle import apply_cleanup, plan_cleanup
+    from spritz_cli.films.cleanup import apply_cleanup, plan_cleanup
 
     settings = settings_of(context)
     quota = settings.disk_quota_gb if quota_gb is None else _required_quota(quota_gb)
@@ -95,7 +95,7 @@ def _show(plan: CleanupPlan, done: Sequence[Deletion], *, dry_run: bool) -> None
 
 
 def _document(plan: CleanupPlan, done: Sequence[Deletion], *, dry_run: bool) -> dict[str, Any]:
-    from spritz_cli.lifecycle import counts
+    from spritz_cli.films.cleanup import counts
 
     films = [deletion for removal in plan.removals for deletion in removal.deletions]
     freed = sum(item.bytes for item in done if item in films)

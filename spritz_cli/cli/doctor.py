@@ -18,7 +18,7 @@ from spritz_cli.cli import console
 from spritz_cli.cli.console import Cell, Column
 from spritz_cli.cli.options import Json, settings_of
 from spritz_cli.cli.quick import QuickCommand
-from spritz_cli.cli.words import counted, size
+from spritz_cli.cli.units import counted, size
 from spritz_cli.errors import CatalogError, InfrastructureError, VidgenError
 from spritz_cli.locations import ObjectPath
 from spritz_cli.settings import Settings
@@ -141,8 +141,8 @@ def _font(_: Settings) -> Check:
 
 
 def _redis(settings: Settings) -> Check:
-    from spritz_cli.storage.embedded import open_redis, printable, writable
-    from spritz_cli.storage.redis_errors import redis_errors
+    from spritz_cli.storage.redis.connection import open_redis, printable, writable
+    from spritz_cli.storage.redis.errors import redis_errors
 
     with open_redis(settings) as redis, redis_errors():
         writable(redis.client)
@@ -198,7 +198,7 @@ def _nearest(path: Path) -> Path:
 
 
 def _catalog(settings: Settings) -> Check:
-    from spritz_cli.catalog import load_catalog
+    from spritz_cli.catalog.loader import load_catalog
 
     try:
         catalog = load_catalog(settings.catalog, settings.scenes)

@@ -16,15 +16,15 @@ from spritz_cli.cli.options import Json, Persona, Topic, selection, settings_of
 from spritz_cli.cli.plan import planned
 from spritz_cli.cli.quick import QuickCommand
 from spritz_cli.cli.report import REASONS, TIER_WORDS
-from spritz_cli.cli.words import age, counted, size, span
+from spritz_cli.cli.units import age, counted, size, span
 from spritz_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from spritz_cli.bootstrap import Production
+    from spritz_cli.films.planning import PlanItem
     from spritz_cli.gallery import Comparison, Exhibit, Fact, Page
     from spritz_cli.lint.finding import Finding
     from spritz_cli.models import Template, Video
-    from spritz_cli.planning import PlanItem
 
 #: Findings by the name of the film; None if nobody looked for any.
 Findings = Mapping[str, Sequence[str]] | None

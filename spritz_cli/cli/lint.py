@@ -14,7 +14,7 @@ from spritz_cli.cli import console
 from spritz_cli.cli.console import Cell, Column
 from spritz_cli.cli.options import Json, Persona, Topic, selection, settings_of
 from spritz_cli.cli.quick import QuickCommand
-from spritz_cli.cli.words import counted
+from spritz_cli.cli.units import counted
 
 if TYPE_CHECKING:
     from spritz_cli.lint.finding import Finding
@@ -52,7 +52,7 @@ def lint(
 
     Example: vidgen lint savings_builder
     """
-    from spritz_cli.catalog import load_catalog
+    from spritz_cli.catalog.loader import load_catalog
 
     settings = settings_of(context)
     wanted = selection(persona, topic)

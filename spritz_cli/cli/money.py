@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spritz_cli.cli import console
 from spritz_cli.cli.console import Cell, Column
-from spritz_cli.cli.words import price, span
+from spritz_cli.cli.units import price, span
 from spritz_cli.models import Outcome
 
 if TYPE_CHECKING:
     from spritz_cli.bootstrap import Production
-    from spritz_cli.planning import PlanItem
+    from spritz_cli.films.planning import PlanItem
     from spritz_cli.storage.budget import Day
 
 LINE = (
@@ -170,7 +170,7 @@ def _paid_since(production: Production, items: Iterable[PlanItem], began: float)
 
 
 def _in_order(items: Iterable[PlanItem]) -> tuple[list[PlanItem], list[PlanItem]]:
-    from spritz_cli.planning import most_valuable_first
+    from spritz_cli.films.planning import most_valuable_first
 
     ordered = most_valuable_first(items)
     return [item for item in ordered if item.micro], [item for item in ordered if item.owed_micro]

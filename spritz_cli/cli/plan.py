@@ -13,11 +13,11 @@ from spritz_cli.cli import console, money
 from spritz_cli.cli.console import Cell, Column
 from spritz_cli.cli.options import Json, Persona, Selection, Topic, selection, settings_of
 from spritz_cli.cli.quick import QuickCommand
-from spritz_cli.cli.words import price
+from spritz_cli.cli.units import price
 
 if TYPE_CHECKING:
     from spritz_cli.bootstrap import Production
-    from spritz_cli.planning import Action, PlanItem
+    from spritz_cli.films.planning import Action, PlanItem
     from spritz_cli.storage.budget import Day
 
 COLUMNS = (
@@ -58,7 +58,7 @@ def plan(
 
 def planned(production: Production, wanted: Selection, *, force: bool) -> Sequence[PlanItem]:
     """Plan the selected templates of the catalog."""
-    from spritz_cli import planning
+    from spritz_cli.films import planning
 
     return planning.plan(
         production.catalog.select(wanted.persona, wanted.topic),

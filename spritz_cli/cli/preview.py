@@ -91,7 +91,7 @@ def _show_kit(
 
 
 def _template(context: typer.Context, persona: str, topic: str) -> Template:
-    from spritz_cli.catalog import load_catalog
+    from spritz_cli.catalog.loader import load_catalog
 
     settings = settings_of(context)
     catalog = load_catalog(settings.catalog, settings.scenes, settings.state_dir)

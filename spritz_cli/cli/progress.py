@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO, cast
 
 from spritz_cli.cli import console
 from spritz_cli.cli.hangup import Forgiving
-from spritz_cli.cli.words import counted, span
+from spritz_cli.cli.units import counted, span
 from spritz_cli.errors import StorageError
 from spritz_cli.models import Outcome
 
 if TYPE_CHECKING:
-    from spritz_cli.runs import Event, Standing
+    from spritz_cli.runs.common import Event, Standing
 
 #: On fewer columns the bars give way to the names.
 NARROW = 60
@@ -213,7 +213,7 @@ class LiveWatch:
         self._live.stop()
 
     def handle(self, event: Event | Standing) -> None:
-        from spritz_cli.runs import Event
+        from spritz_cli.runs.common import Event
 
         if isinstance(event, Event):
             self._follow(event)

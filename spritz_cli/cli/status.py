@@ -17,7 +17,7 @@ from spritz_cli.cli.console import Cell, Column
 from spritz_cli.cli.hangup import Forgiving
 from spritz_cli.cli.options import Json, Persona, Selection, Topic, selection, settings_of
 from spritz_cli.cli.quick import QuickCommand
-from spritz_cli.cli.words import age, counted, size, span
+from spritz_cli.cli.units import age, counted, size, span
 from spritz_cli.errors import RedisUnavailable, UsageError
 from spritz_cli.models import Template, Video
 

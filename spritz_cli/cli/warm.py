@@ -15,13 +15,13 @@ from spritz_cli.cli.options import Json, Persona, Selection, Topic, selection, s
 from spritz_cli.cli.progress import watch
 from spritz_cli.cli.quick import QuickCommand
 from spritz_cli.cli.report import Run
-from spritz_cli.cli.words import counted
+from spritz_cli.cli.units import counted
 from spritz_cli.errors import UsageError
 from spritz_cli.models import Outcome, Template, Tier
 
 if TYPE_CHECKING:
     from spritz_cli.bootstrap import Production
-    from spritz_cli.planning import PlanItem
+    from spritz_cli.films.planning import PlanItem
 
 
 def register(app: typer.Typer) -> None:
@@ -101,7 +101,7 @@ def _refuse_contradictions(sync: bool, no_wait: bool) -> None:
 def _queue(
     production: Production, items: Sequence[PlanItem], *, force: bool, as_json: bool
 ) -> None:
-    from spritz_cli import jobs
+    from spritz_cli.runs import queued as jobs
 
     due = [item for item in items if item.action != "keep"]
     queued = jobs.enqueue(production, due, force=force)
@@ -122,7 +122,7 @@ def _make(
     due = [item for item in items if item.action != "keep"]
     if not due:
         return []
-    make = import_module("spritz_cli.inline" if sync else "spritz_cli.jobs").warm
+    make = import_module("spritz_cli.runs.process_pool" if sync else "spritz_cli.runs.queued").warm
     view = watch({item.template.name: float(item.template.duration_seconds) for item in due})
     try:
         with view:
@@ -136,7 +136,7 @@ def _make(
 
 
 def _interrupted(production: Production, templates: Sequence[Template]) -> str:
-    from spritz_cli import runs
+    from spritz_cli.runs import common as runs
 
     count = runs.published(production, templates)
     if count is None:

@@ -11,7 +11,7 @@ import typer
 from spritz_cli.cli import console
 from spritz_cli.cli.options import Json, settings_of
 from spritz_cli.cli.quick import QuickCommand
-from spritz_cli.cli.words import counted
+from spritz_cli.cli.units import counted
 from spritz_cli.errors import StorageError
 
 INTERRUPTED = 130
@@ -43,8 +43,8 @@ def worker(
 
     Example: REDIS_URL=redis://cache:6379/0 vidgen worker -n 2
     """
-    from spritz_cli.serving import serve
-    from spritz_cli.storage.embedded import open_redis, printable
+    from spritz_cli.runs.worker_service import serve
+    from spritz_cli.storage.redis.connection import open_redis, printable
 
     settings = settings_of(context)
     with open_redis(settings) as redis:

@@ -8,8 +8,8 @@ from decimal import ROUND_HALF_UP, Decimal
 from functools import cached_property
 from typing import Any
 
+from spritz_cli.formatting import WORDS
 from spritz_cli.models import Template
-from spritz_cli.wording import WORDS
 
 DIGITS = re.compile(r"\d[\d,]*(?:\.\d+)?")
 

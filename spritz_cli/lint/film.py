@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from spritz_cli.errors import RenderError, UsageError
-from spritz_cli.lint import captions, layout, reading, words
+from spritz_cli.lint import captions, claims, layout, reading
 from spritz_cli.lint.contrast import Beholder, Verdict
 from spritz_cli.lint.finding import Fault, Finding, found
 from spritz_cli.lint.layout import Overlaps
@@ -38,7 +38,7 @@ def findings(template: Template, library: SceneLibrary, today: date) -> list[Fin
 
 def word_faults(template: Template, today: date) -> Iterator[Fault]:
     """Yield what is wrong with a template's words, without drawing anything."""
-    yield from words.faults(template, today)
+    yield from claims.faults(template, today)
     yield from captions.faults(template)
 
 

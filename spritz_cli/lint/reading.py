@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from spritz_cli.lint import words
+from spritz_cli.lint import claims
 from spritz_cli.lint.facts import Facts
 from spritz_cli.lint.finding import Fault
 from spritz_cli.lint.texts import label
@@ -67,7 +67,7 @@ def _readable(phrase: Phrase, shown: Iterable[Phrase]) -> float:
 def _promises(template: Template, tracks: Iterable[Track]) -> Iterator[Fault]:
     for track in tracks:
         if not _is_of_catalog(track.words, template):
-            for fault in words.promises(track.words):
+            for fault in claims.promises(track.words):
                 yield fault._replace(second=track.first.t, element=track.last.text.label)
 
 
@@ -110,4 +110,4 @@ def _derived(tracks: Iterable[Track]) -> Iterator[Fault]:
 def _is_of_catalog(text: str, template: Template) -> bool:
     """Tell whether a text stands in the catalog, where it is judged already."""
     whole = re.compile(rf"(?<!\w){re.escape(text)}(?!\w)")
-    return any(whole.search(source) for source in words.texts(template).values())
+    return any(whole.search(source) for source in claims.texts(template).values())

@@ -12,6 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from spritz_cli.errors import RenderError
+from spritz_cli.formatting import number, pct, usd
 from spritz_cli.models import KeyFigure, Template
 from spritz_cli.scene import tokens
 from spritz_cli.scene.timeline import (
@@ -25,7 +26,6 @@ from spritz_cli.scene.timeline import (
     px,
     wave_once,
 )
-from spritz_cli.wording import number, pct, usd
 
 #: Marked as safe, else every mention of a colour would be searched for what to escape.
 _SAFE_COLOURS = {name: Markup(value) for name, value in tokens.COLOURS.items()}  # noqa: S704

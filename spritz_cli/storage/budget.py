@@ -14,7 +14,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from spritz_cli.errors import InfrastructureError
-from spritz_cli.storage.redis_errors import redis_errors
+from spritz_cli.storage.redis.errors import redis_errors
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -18,8 +18,8 @@ from spritz_cli.errors import StorageError
 from spritz_cli.locations import Location
 from spritz_cli.models import Template
 from spritz_cli.storage.budget import Charge
-from spritz_cli.storage.disk import disk_errors, measure
-from spritz_cli.storage.files import DiskFiles, Files, at_once
+from spritz_cli.storage.files.base import DiskFiles, Files, at_once
+from spritz_cli.storage.files.disk import disk_errors, measure
 from spritz_cli.storage.videos import FOOTAGE
 
 FOLDER = FOOTAGE

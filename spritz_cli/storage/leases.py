@@ -18,8 +18,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from spritz_cli.errors import InfrastructureError, LeaseLost, RedisUnavailable
-from spritz_cli.storage.processes import is_dead, pid_of, process_id
-from spritz_cli.storage.redis_errors import redis_errors
+from spritz_cli.storage.process_id import is_dead, pid_of, process_id
+from spritz_cli.storage.redis.errors import redis_errors
 
 if TYPE_CHECKING:
     from redis import Redis

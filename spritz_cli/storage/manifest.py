@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from spritz_cli.errors import InfrastructureError
 from spritz_cli.models import MANIFEST_SCHEMA, Status, Template, Video, manifest_key
-from spritz_cli.storage.embedded import connect
 from spritz_cli.storage.leases import Lease, Leases
-from spritz_cli.storage.redis_errors import redis_errors
+from spritz_cli.storage.redis.connection import connect
+from spritz_cli.storage.redis.errors import redis_errors
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from redis import Redis
 
-from spritz_cli.storage.redis_errors import redis_errors
+from spritz_cli.storage.redis.errors import redis_errors
 
 #: How long a slot lasts unless its owner renews it, in seconds.
 SLOT_SECONDS = 60.0

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from spritz_cli.storage.redis_errors import redis_errors
+from spritz_cli.storage.redis.errors import redis_errors
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 from spritz_cli.errors import StorageError
 from spritz_cli.locations import Location
 from spritz_cli.models import Film, Template, Tier, Video
-from spritz_cli.storage.disk import FileRecord, disk_errors, measure
-from spritz_cli.storage.files import Content, DiskFiles, Files, FoundFile, at_once
+from spritz_cli.storage.files.base import Content, DiskFiles, Files, FoundFile, at_once
+from spritz_cli.storage.files.disk import FileRecord, disk_errors, measure
 
 VIDEO, POSTER, CAPTIONS, SIDECAR = "mp4", "webp", "vtt", "json"
 

@@ -20,7 +20,7 @@ from spritz_cli.testing import fake_redis
 
 HOLDER = """
 import sys, time
-from spritz_cli.storage.embedded import connect
+from spritz_cli.storage.redis.connection import connect
 from spritz_cli.storage.leases import Leases
 from spritz_cli.testing import fake_redis
 lease = Leases(connect(sys.argv[1]), ttl_seconds=float(sys.argv[2])).acquire(sys.argv[3])

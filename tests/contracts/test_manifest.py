@@ -274,7 +274,7 @@ import signal, os, sys
 from dataclasses import replace
 from spritz_cli.errors import LeaseLost
 from spritz_cli.models import Video
-from spritz_cli.storage.embedded import connect
+from spritz_cli.storage.redis.connection import connect
 from spritz_cli.storage.leases import Leases
 from spritz_cli.storage.manifest import VideoManifest
 url, persona, topic = sys.argv[1:]

@@ -22,7 +22,7 @@ SHORT = 0.5
 
 TAKER = """
 import os, signal, sys
-from spritz_cli.storage.embedded import connect
+from spritz_cli.storage.redis.connection import connect
 from spritz_cli.storage.provider_state import Gate, Slots
 redis = connect(sys.argv[1])
 assert Slots(redis, "video:", "veo", 1, seconds=1.5).acquire("killed")

@@ -16,10 +16,10 @@ from typing import Any, cast
 import pytest
 
 from spritz_cli.errors import StorageError
-from spritz_cli.lifecycle import ORPHANED, apply_cleanup, plan_cleanup
+from spritz_cli.films.cleanup import ORPHANED, apply_cleanup, plan_cleanup
 from spritz_cli.locations import ObjectPath
 from spritz_cli.models import Template, Video
-from spritz_cli.storage.files import DiskFiles, Files
+from spritz_cli.storage.files.base import DiskFiles, Files
 from spritz_cli.storage.footage import FootageStore, Order
 from spritz_cli.storage.leases import Leases
 from spritz_cli.storage.manifest import VideoManifest
@@ -56,7 +56,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     server = request.getfixturevalue(request.param)
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
-    from spritz_cli.storage.objects import BucketFiles
+    from spritz_cli.storage.files.bucket import BucketFiles
 
     bucket = ObjectPath("films", f"{tmp_path.name}/public")
     return Place(lambda: BucketFiles(bucket, tmp_path / "staging"))
@@ -366,7 +366,7 @@ def test_a_lock_whose_holder_died_is_taken_over(
 ) -> None:
     if isinstance(conditional.files, DiskFiles):
         pytest.skip("the kernel frees it")
-    from spritz_cli.storage import objects
+    from spritz_cli.storage.files import bucket as objects
 
     monkeypatch.setattr(objects, "STALE_LOCK_SECONDS", 0.5)
     conditional.files.write(".footage/.lock", b"a host that is gone")

@@ -21,7 +21,7 @@ from redis.retry import Retry
 
 from spritz_cli.media import ffmpeg
 from spritz_cli.settings import Settings
-from spritz_cli.storage.binary import server_binary
+from spritz_cli.storage.redis.server_binary import server_binary
 from tests.processes import ROOT, Family
 from tests.small import write_project
 
@@ -218,8 +218,8 @@ class House:
 
 KINDS = {
     "service": "spritz_cli worker",
-    "worker": "spritz_cli.worker",
-    "horse": "spritz_cli.worker",
+    "worker": "spritz_cli.runs.worker",
+    "horse": "spritz_cli.runs.worker",
     "child": "spawn_main",
     "ffmpeg": "ffmpeg",
 }

@@ -19,11 +19,11 @@ from typing import Any
 from redis import Redis
 
 from spritz_cli.bootstrap import Production
-from spritz_cli.catalog_schema import MAX_TEMPLATES
+from spritz_cli.catalog.schema import MAX_TEMPLATES
+from spritz_cli.films.planning import Judge
 from spritz_cli.models import Film
-from spritz_cli.planning import Judge
 from spritz_cli.settings import PACKAGE, Settings, shipped
-from spritz_cli.storage.embedded import OpenRedis
+from spritz_cli.storage.redis.connection import OpenRedis
 from tests.drill.house import NEW, Server, kill
 from tests.drill.watch import Publications
 from tests.processes import ROOT, Family
@@ -278,7 +278,7 @@ def _package(folder: Path, count: int) -> Path:
 
 def _publish_all(folder: Path, url: str) -> None:
     """Publish the film of the first template for all of them, as if each had been made."""
-    from spritz_cli import pipeline
+    from spritz_cli.films import generate as pipeline
     from spritz_cli.settings import load_settings
 
     settings = load_settings({}, folder)

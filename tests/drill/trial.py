@@ -15,7 +15,7 @@ from redis import Redis
 
 from spritz_cli.bootstrap import Production, open_production
 from spritz_cli.settings import Settings
-from spritz_cli.storage.embedded import OpenRedis
+from spritz_cli.storage.redis.connection import OpenRedis
 from tests.drill.faults import Fault, Scene, Struck, clock_of, command
 from tests.drill.house import FILMS, NEW, House
 from tests.drill.watch import Publications, Watch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from spritz_cli.catalog import load_catalog
+from spritz_cli.catalog.loader import load_catalog
 from spritz_cli.settings import shipped
 from tests.scenes import frame_digest
 from tests.unit.test_golden_frames import FRAMES, GOLDEN

@@ -24,7 +24,7 @@ AFFORDABLE = CAP // PRICE
 RACER = """
 import sys
 from spritz_cli.storage.budget import Charge, DailyBudget
-from spritz_cli.storage.embedded import connect
+from spritz_cli.storage.redis.connection import connect
 
 redis = connect(sys.argv[1])
 name, crowd, rounds, price, cap = sys.argv[2], *map(int, sys.argv[3:])
@@ -42,8 +42,8 @@ JOURNALIST = """
 import json, sys
 from pathlib import Path
 from spritz_cli.storage.budget import Charge, DailyBudget
-from spritz_cli.storage.embedded import connect
-from spritz_cli.storage.locks import held
+from spritz_cli.storage.redis.connection import connect
+from spritz_cli.storage.files.locks import held
 
 budget = DailyBudget(connect(sys.argv[1]), cap_micro=int(sys.argv[5]))
 journal, name, price = Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])

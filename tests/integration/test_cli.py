@@ -24,8 +24,8 @@ from PIL import Image
 from redis import Redis
 
 from spritz_cli.settings import load_settings
-from spritz_cli.storage.binary import server_binary
-from spritz_cli.storage.embedded import open_redis
+from spritz_cli.storage.redis.connection import open_redis
+from spritz_cli.storage.redis.server_binary import server_binary
 from tests.processes import ROOT, Family, wait_until
 from tests.small import write_project
 
@@ -581,7 +581,7 @@ def test_a_worker_says_that_it_is_alive_as_long_as_redis_knows_it(project: Proje
         wait_until(health.exists)
         before = health.stat().st_mtime_ns
         wait_until(lambda: health.stat().st_mtime_ns > before)
-        one = min(project.family.alive("spritz_cli.worker"))
+        one = min(project.family.alive("spritz_cli.runs.worker"))
         os.kill(one, signal.SIGSTOP)
         with open_redis(load_settings({}, project.folder)) as redis:
             for key in redis.client.scan_iter(f"rq:worker:*:{one}:*"):

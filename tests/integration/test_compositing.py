@@ -18,7 +18,7 @@ from spritz_cli.models import Cue, Film, Template
 from spritz_cli.scene import tokens
 from spritz_cli.scene.drawing import Scene
 from spritz_cli.tiers.compositing import FRAME, compose
-from spritz_cli.tiers.sora import OVERLAY
+from spritz_cli.tiers.footage import OVERLAY
 from tests.integration.test_films import children_of
 from tests.scenes import shipped_scenes
 

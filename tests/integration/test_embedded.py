@@ -17,8 +17,8 @@ from redis import Redis
 
 from spritz_cli.errors import MissingLibrary, RedisUnavailable, StorageError, UsageError
 from spritz_cli.settings import Settings
-from spritz_cli.storage import binary, server
-from spritz_cli.storage.embedded import OpenRedis, connect, open_redis, printable, writable
+from spritz_cli.storage.redis import embedded_server as server, server_binary as binary
+from spritz_cli.storage.redis.connection import OpenRedis, connect, open_redis, printable, writable
 from tests.processes import wait_until
 
 # A client that does what it is told, one line at a time.
@@ -26,7 +26,7 @@ CLIENT = """
 import os, sys
 from pathlib import Path
 from spritz_cli.settings import Settings
-from spritz_cli.storage.embedded import open_redis
+from spritz_cli.storage.redis.connection import open_redis
 state = Path(sys.argv[1])
 opened = open_redis(Settings(state, state, state, state))
 redis = opened.client
@@ -44,7 +44,7 @@ RACER = """
 import sys
 from pathlib import Path
 from spritz_cli.settings import Settings
-from spritz_cli.storage.embedded import open_redis
+from spritz_cli.storage.redis.connection import open_redis
 state = Path(sys.argv[1])
 for _ in range(int(sys.argv[2])):
     with open_redis(Settings(state, state, state, state)) as opened:
@@ -377,7 +377,7 @@ def test_ctrl_c_just_after_the_server_started_leaves_none(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("spritz_cli.storage.reviving.ConnectionPool.from_url", interrupt)
+    monkeypatch.setattr("spritz_cli.storage.redis.reconnecting.ConnectionPool.from_url", interrupt)
     with pytest.raises(KeyboardInterrupt):
         open_redis(settings(state))
     assert not server.EmbeddedServer(state / "redis")._is_alive()

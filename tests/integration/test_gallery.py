@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from spritz_cli.catalog import Catalog
+from spritz_cli.catalog.loader import Catalog
 from spritz_cli.scene import tokens
 from spritz_cli.settings import shipped
 from tests.chromium import PROGRAM, Browser, browser

@@ -19,8 +19,8 @@ import pytest
 
 from spritz_cli.bootstrap import Production, open_production
 from spritz_cli.cli.app import run
+from spritz_cli.films.planning import Judge, PlanItem, plan
 from spritz_cli.models import Template
-from spritz_cli.planning import Judge, PlanItem, plan
 from spritz_cli.settings import load_settings
 from spritz_cli.testing import sample_film
 from tests import s3
@@ -36,7 +36,7 @@ WRITER = """
 import random, sys
 from pathlib import Path
 from spritz_cli.locations import ObjectPath
-from spritz_cli.storage.objects import BucketFiles
+from spritz_cli.storage.files.bucket import BucketFiles
 from spritz_cli.storage.videos import VideoStore
 from spritz_cli.testing import sample_film, sample_template
 store = VideoStore(BucketFiles(ObjectPath("films", sys.argv[1]), Path(sys.argv[2])))
@@ -291,7 +291,7 @@ class Counted:
 
     def __init__(self, found: Production) -> None:
         self._asked: list[str] = []
-        from spritz_cli.storage.objects import BucketFiles
+        from spritz_cli.storage.files.bucket import BucketFiles
 
         assert isinstance(found.files, BucketFiles)
         events = found.files._client.meta.events

@@ -214,7 +214,7 @@ def test_a_killed_worker_costs_no_film(tmp_path: Path, family: Family) -> None:
     settings = write_project(tmp_path, {"one": 20, "two": 5})
     run = family.start(RUN, "jobs", tmp_path, "1")
     wait_until(lambda: family.alive("ffmpeg"))
-    workers = family.alive("spritz_cli.worker")
+    workers = family.alive("spritz_cli.runs.worker")
     os.kill(min(workers), signal.SIGKILL)
 
     assert statuses(run) == ["made", "made"]

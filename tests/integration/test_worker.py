@@ -18,12 +18,13 @@ from redis import Redis
 from rq import Callback, Queue
 from rq.job import Job
 
-from spritz_cli import jobs, pipeline, runs, worker
 from spritz_cli.bootstrap import Production, open_production
-from spritz_cli.job_queue import FUNCTION, JobQueue, JobState
-from spritz_cli.local_workers import LocalWorkers
+from spritz_cli.films import generate as pipeline
+from spritz_cli.films.planning import PlanItem, ingredients
 from spritz_cli.models import Template
-from spritz_cli.planning import PlanItem, ingredients
+from spritz_cli.runs import common as runs, queued as jobs, worker
+from spritz_cli.runs.job_queue import FUNCTION, JobQueue, JobState
+from spritz_cli.runs.local_workers import LocalWorkers
 from spritz_cli.settings import load_settings
 from spritz_cli.storage.leases import LeaseInfo
 from tests.processes import Family, wait_until
@@ -180,7 +181,7 @@ def test_a_worker_that_is_told_to_stop_puts_its_film_back(hall: Hall) -> None:
     assert state is not None
     assert (state.status, state.waiting) == ("queued", True)
     assert not hall.family.alive("ffmpeg")
-    assert not hall.family.alive("spritz_cli.worker")
+    assert not hall.family.alive("spritz_cli.runs.worker")
     assert hall.queue.live_workers() == set()
 
 
@@ -222,7 +223,7 @@ def test_a_job_whose_process_is_killed_before_it_began_is_put_back_once(
     job_id, _ = hall.enqueue("short")
     hall.connection.lmove("rq:queue:video_generation", "rq:queue:video_generation:intermediate")
     monkeypatch.setenv("REDIS_URL", hall.production.redis.url)
-    monkeypatch.setattr("spritz_cli.worker.KILLED_PAUSES", (0.0,))
+    monkeypatch.setattr("spritz_cli.runs.worker.KILLED_PAUSES", (0.0,))
     parent = worker._worker(load_settings())
     job = Job.fetch(job_id, connection=hall.connection, serializer="json")
     gone = subprocess.Popen(["true"])
@@ -302,7 +303,7 @@ def test_a_disk_that_is_unusable_for_a_moment_costs_no_film(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REDIS_URL", hall.production.redis.url)
-    monkeypatch.setattr("spritz_cli.worker.PAUSES", (0.6,))
+    monkeypatch.setattr("spritz_cli.runs.worker.PAUSES", (0.6,))
     obstacle = hall.production.store.root
     obstacle.write_text("in the way")
     mended = threading.Timer(0.4, obstacle.unlink)
@@ -317,7 +318,7 @@ def test_a_disk_that_stays_unusable_is_told_as_the_reason(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REDIS_URL", hall.production.redis.url)
-    monkeypatch.setattr("spritz_cli.worker.PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("spritz_cli.runs.worker.PAUSES", (0.01, 0.01))
     hall.production.store.root.write_text("in the way")
     failed = worker.generate_video_job("newcomer", "short", "by-hand")
 
@@ -406,7 +407,7 @@ def test_a_film_dies_with_its_worker(hall: Hall) -> None:
     os.kill(int(parent.split(":")[2]), signal.SIGKILL)
 
     wait_until(lambda: not hall.family.alive("ffmpeg"), 3)
-    wait_until(lambda: not hall.family.alive("spritz_cli.worker"), 3)
+    wait_until(lambda: not hall.family.alive("spritz_cli.runs.worker"), 3)
     assert hall.queue.live_workers() == set()
 
 
@@ -481,7 +482,7 @@ def test_a_job_that_fell_out_of_the_list_is_queued_again(
     hall.connection.lmove("rq:queue:video_generation", "rq:queue:video_generation:intermediate")
 
     assert hall.enqueue("short") == (job_id, False)  # it may be starting this instant
-    monkeypatch.setattr("spritz_cli.job_queue._recent", lambda *_: False)
+    monkeypatch.setattr("spritz_cli.runs.job_queue._recent", lambda *_: False)
     assert hall.enqueue("short") == (job_id, True)
     assert hall.queue.waiting() == [job_id]
     assert hall.connection.llen("rq:queue:video_generation:intermediate") == 0
@@ -509,7 +510,7 @@ def test_a_started_job_whose_worker_is_gone_is_queued_again(
     (parent,) = hall.queue.live_workers()
     os.kill(int(parent.split(":")[2]), signal.SIGKILL)
     wait_until(lambda: not hall.queue.live_workers())
-    monkeypatch.setattr("spritz_cli.job_queue._recent", lambda *_: False)
+    monkeypatch.setattr("spritz_cli.runs.job_queue._recent", lambda *_: False)
 
     assert hall.enqueue("long") == (job_id, True)
 
@@ -548,4 +549,4 @@ def test_jobs_are_json(hall: Hall) -> None:
     job_id, _ = hall.enqueue("short")
     data = Job.fetch(job_id, connection=hall.connection, serializer="json").data
 
-    assert data.startswith(b'["spritz_cli.worker.generate_video_job"')
+    assert data.startswith(b'["spritz_cli.runs.worker.generate_video_job"')

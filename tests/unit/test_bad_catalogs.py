@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from spritz_cli.catalog import MAX_BYTES, MAX_ITEMS, MAX_PROBLEMS, load_catalog
-from spritz_cli.catalog_schema import MAX_PERSONAS, MAX_TEMPLATES
+from spritz_cli.catalog.loader import MAX_BYTES, MAX_ITEMS, MAX_PROBLEMS, load_catalog
+from spritz_cli.catalog.schema import MAX_PERSONAS, MAX_TEMPLATES
 from spritz_cli.errors import CatalogError
 
 CATALOGS = Path(__file__).parent.parent / "catalogs"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from spritz_cli.catalog import DECIDING, Catalog, get_template, load_catalog
+from spritz_cli.catalog.loader import DECIDING, Catalog, get_template, load_catalog
 from spritz_cli.errors import CatalogError, Problem, UnknownTemplate, UsageError
 from spritz_cli.models import Cue, KeyFigure, TextCard
 
@@ -306,7 +306,7 @@ def test_a_cached_catalog_equals_a_fresh_one(tmp_path: Path, scenes: Path) -> No
 def test_a_cached_catalog_needs_no_heavy_library(tmp_path: Path, scenes: Path) -> None:
     load_catalog(SHORT, scenes, tmp_path / "state")
     program = (
-        "import sys; from pathlib import Path; from spritz_cli.catalog import load_catalog;"
+        "import sys; from pathlib import Path; from spritz_cli.catalog.loader import load_catalog;"
         "load_catalog(*map(Path, sys.argv[1:]));"
         "print([name for name in ('yaml', 'pydantic', 'jinja2') if name in sys.modules])"
     )
@@ -324,7 +324,7 @@ def test_a_cached_catalog_needs_no_heavy_library(tmp_path: Path, scenes: Path) -
 
 def test_every_module_that_shapes_a_catalog_decides_the_name_of_its_cache(scenes: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from spritz_cli.catalog import load_catalog;"
+        "import sys; from pathlib import Path; from spritz_cli.catalog.loader import load_catalog;"
         "load_catalog(*map(Path, sys.argv[1:]));"
         "print(*{name.split('.')[1] for name in sys.modules if name.startswith('spritz_cli.')})"
     )

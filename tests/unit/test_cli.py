@@ -20,11 +20,11 @@ from spritz_cli.cli.console import Cell, Column
 from spritz_cli.cli.options import selection
 from spritz_cli.cli.progress import LiveWatch, PlainWatch, Tally, result_line, shortened
 from spritz_cli.cli.report import Run
-from spritz_cli.cli.words import age, counted, parse_span, size, span
+from spritz_cli.cli.units import age, counted, parse_span, size, span
 from spritz_cli.errors import CatalogError, Problem, RedisUnavailable, StorageError, UsageError
+from spritz_cli.films.planning import PlanItem
 from spritz_cli.models import Outcome, Video
-from spritz_cli.planning import PlanItem
-from spritz_cli.runs import Event
+from spritz_cli.runs.common import Event
 from spritz_cli.testing import sample_template
 
 
@@ -252,7 +252,7 @@ def test_a_fault_of_ours_is_one_line_and_a_log_file(
     capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("spritz_cli.catalog.load_catalog", lambda *_: 1 / 0)
+    monkeypatch.setattr("spritz_cli.catalog.loader.load_catalog", lambda *_: 1 / 0)
     assert main(["lint"]) == 1
     error, hint = capsys.readouterr().err.splitlines()
     assert error == "error: internal: ZeroDivisionError: division by zero"
@@ -265,7 +265,7 @@ def test_debugging_shows_the_traceback_at_once(
     capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("spritz_cli.catalog.load_catalog", lambda *_: 1 / 0)
+    monkeypatch.setattr("spritz_cli.catalog.loader.load_catalog", lambda *_: 1 / 0)
     assert main(["--log-level", "debug", "lint"]) == 1
     assert "Traceback" in capsys.readouterr().err
 

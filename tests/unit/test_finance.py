@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from spritz_cli.finance import (
+from spritz_cli.catalog.topics.finance import (
     Debt,
     apy_interest,
     avalanche,
@@ -19,9 +19,9 @@ from spritz_cli.finance import (
     percent_of,
     periods,
     plain,
-    rounded,
     snowball,
 )
+from spritz_cli.formatting import rounded
 
 D = Decimal
 

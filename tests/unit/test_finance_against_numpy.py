@@ -17,7 +17,7 @@ from math import ceil
 import numpy_financial as npf
 import pytest
 
-from spritz_cli.finance import (
+from spritz_cli.catalog.topics.finance import (
     Debt,
     apy_interest,
     avalanche,

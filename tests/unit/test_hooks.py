@@ -16,8 +16,8 @@ import spritz_cli
 from spritz_cli import hooks
 from spritz_cli.bootstrap import Production, open_production
 from spritz_cli.errors import RedisUnavailable, UnknownTemplate
-from spritz_cli.job_queue import JobQueue
-from spritz_cli.pipeline import generate_video
+from spritz_cli.films.generate import generate_video
+from spritz_cli.runs.job_queue import JobQueue
 from spritz_cli.storage.manifest import VideoManifest
 from spritz_cli.storage.videos import VideoStore
 from tests.small import write_project

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from spritz_cli.bootstrap import Production
-from spritz_cli.planning import SHORT, ingredients
+from spritz_cli.films.planning import SHORT, ingredients
 from spritz_cli.scene.library import SceneLibrary
 from spritz_cli.settings import load_settings
-from spritz_cli.storage.embedded import OpenRedis
+from spritz_cli.storage.redis.connection import OpenRedis
 from spritz_cli.testing import fake_redis, sample_template
 from spritz_cli.tiers import static
 from spritz_cli.tiers.static import StaticTier

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from spritz_cli.catalog import load_catalog
+from spritz_cli.catalog.loader import load_catalog
 from spritz_cli.lint.film import screen_faults
 from spritz_cli.lint.texts import texts
 from spritz_cli.models import KeyFigure, TextCard
@@ -16,7 +16,7 @@ from spritz_cli.scene.drawing import frames, times
 from spritz_cli.settings import shipped
 from spritz_cli.testing import sample_template
 from spritz_cli.tiers.compositing import FRAME
-from spritz_cli.tiers.sora import OVERLAY
+from spritz_cli.tiers.footage import OVERLAY
 from tests.scenes import HEAD, shipped_scenes
 
 TEMPLATES = load_catalog(shipped("templates.yaml")).templates

@@ -11,7 +11,7 @@ import pytest
 from spritz_cli.cli.hangup import Forgiving
 from spritz_cli.cli.progress import LiveWatch, PlainWatch, Tally, standing_line
 from spritz_cli.models import Outcome
-from spritz_cli.runs import Event, Standing
+from spritz_cli.runs.common import Event, Standing
 from spritz_cli.testing import sample_template
 
 

@@ -10,9 +10,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from spritz_cli.catalog.topics import TOPICS, compute, parameters_model
 from spritz_cli.errors import UsageError
 from spritz_cli.templating import evaluate, render_text
-from spritz_cli.topics import TOPICS, compute, parameters_model
 
 DATA = Path(__file__).parents[1] / "data"
 STORYBOARDS = json.loads((DATA / "storyboard_results.json").read_text("utf-8"))

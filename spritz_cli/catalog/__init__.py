@@ -1,0 +1,1 @@
+"""templates.yaml, read and checked: what films there are to be."""

@@ -1,0 +1,345 @@
+"""Plan what may be deleted from the store, then delete that.
+
+A film goes for one of three reasons: it is `expired` (the manifest no longer
+lists its template, and nobody has renewed it for a whole life time), `orphaned`
+(replaced, unfinished, or of no template of the catalog), or the store is
+`over quota` and no other film was watched longer ago. Generated footage was
+paid for: it goes only when no template has asked for it for months.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spritz_cli.locations import Location
+from spritz_cli.models import Video, manifest_key
+from spritz_cli.storage.footage import FootageStore, Order, OrderState
+from spritz_cli.storage.leases import Leases
+from spritz_cli.storage.manifest import JITTER, VideoManifest
+from spritz_cli.storage.videos import StoredVideo, VideoStore
+from spritz_cli.tiers.brief import answers
+
+if TYPE_CHECKING:
+    from spritz_cli.catalog.loader import Catalog
+
+#: Nothing younger than this is deleted: its maker or viewer may not be done yet.
+GRACE_SECONDS = 3600.0
+
+EXPIRED = "expired"
+ORPHANED = "orphaned"
+OVER_QUOTA = "over quota (least recently used)"
+
+UNUSED_FOOTAGE = "footage that no template asks for"
+
+#: Footage may be wanted again when an edit of the catalog is taken back.
+FOOTAGE_SECONDS = 90 * 86_400.0
+
+_COUNTERS = {
+    "expired_deleted": EXPIRED,
+    "orphaned_deleted": ORPHANED,
+    "lru_evicted": OVER_QUOTA,
+    "footage_deleted": UNUSED_FOOTAGE,
+}
+
+#: Reasons for which what counts as disk usage goes.
+_OF_FILMS = (EXPIRED, ORPHANED, OVER_QUOTA)
+
+#: Orders that nothing more can come of.
+_ENDED: tuple[OrderState, ...] = ("stored", "failed", "refused")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """One file, or one abandoned scratch folder, and why it may go."""
+
+    path: Location
+    bytes: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Removal:
+    """All files of one film, in the order in which they have to go."""
+
+    film: StoredVideo
+    reason: str
+    deletions: tuple[Deletion, ...]
+
+
+@dataclass(frozen=True)
+class UnusedFootage:
+    """An order whose footage no template asks for any more, with its files."""
+
+    order: Order
+    deletions: tuple[Deletion, ...]
+
+
+@dataclass(frozen=True)
+class CleanupPlan:
+    """What would be deleted, and what all films take up now."""
+
+    removals: tuple[Removal, ...]
+    scratch: tuple[Deletion, ...]
+    disk_usage_bytes: int
+    footage: tuple[UnusedFootage, ...] = ()
+
+    @property
+    def deletions(self) -> tuple[Deletion, ...]:
+        groups: tuple[Removal | UnusedFootage, ...] = (*self.removals, *self.footage)
+        files = (deletion for group in groups for deletion in group.deletions)
+        return (*files, *self.scratch)
+
+
+def plan_cleanup(
+    store: VideoStore,
+    manifest: VideoManifest,
+    catalog: Catalog | None,
+    leases: Leases,
+    *,
+    quota_bytes: int,
+    footage: FootageStore | None = None,
+    grace_seconds: float = GRACE_SECONDS,
+    now: datetime | None = None,
+) -> CleanupPlan:
+    """Decide what may go; changes nothing. Without a catalog, every template counts as known."""
+    stored = list(store.videos())
+    time = (now or datetime.now(UTC)).timestamp()
+    survey = _Survey(
+        entries={entry.key: entry for entry in manifest.entries()},
+        known={template.key for template in catalog.templates} if catalog else None,
+        leased=_leased(leases, stored),
+        latest=_latest(stored),
+        untouched_since=time - grace_seconds,
+        expired_since=time - manifest.ttl_seconds * (1 + JITTER),
+    )
+    removals = tuple(_removals(stored, survey, quota_bytes))
+    scratch = tuple(Deletion(path, _tree_bytes(path), ORPHANED) for path in store.abandoned())
+    used = sum(film.bytes for film in stored)
+    unused = _unused_footage(footage, catalog, time - FOOTAGE_SECONDS) if footage else ()
+    return CleanupPlan(removals, scratch, used, tuple(unused))
+
+
+def apply_cleanup(
+    plan: CleanupPlan,
+    store: VideoStore,
+    manifest: VideoManifest,
+    leases: Leases,
+    footage: FootageStore | None = None,
+) -> tuple[Deletion, ...]:
+    """Carry the plan out and return what was really deleted.
+
+    A film that has come into use since the plan was made is left alone.
+    """
+    done: list[Deletion] = []
+    for removal in plan.removals:
+        done += _remove(removal, store, manifest, leases)
+    if footage:
+        for unused in plan.footage:
+            done += _remove_footage(unused, footage, leases)
+    swept = store.sweep() if plan.scratch else []
+    return (*done, *(deletion for deletion in plan.scratch if deletion.path in swept))
+
+
+def cleanup(
+    store: VideoStore,
+    manifest: VideoManifest,
+    catalog: Catalog | None,
+    leases: Leases,
+    *,
+    quota_bytes: int,
+    footage: FootageStore | None = None,
+    grace_seconds: float = GRACE_SECONDS,
+    now: datetime | None = None,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Plan, delete (unless `dry_run`), and return the counts that nightly jobs read."""
+    plan = plan_cleanup(
+        store,
+        manifest,
+        catalog,
+        leases,
+        quota_bytes=quota_bytes,
+        footage=footage,
+        grace_seconds=grace_seconds,
+        now=now,
+    )
+    done = plan.deletions if dry_run else apply_cleanup(plan, store, manifest, leases, footage)
+    freed = () if dry_run else done
+    films_freed = sum(item.bytes for item in freed if item.reason in _OF_FILMS)
+    report = {
+        **counts(done),
+        "disk_usage_gb": (plan.disk_usage_bytes - films_freed) / 1024**3,
+        "bytes_freed": sum(item.bytes for item in freed),
+        "planned": [
+            {"path": str(item.path), "bytes": item.bytes, "reason": item.reason}
+            for item in plan.deletions
+        ],
+    }
+    _log.info("cleanup: %s", {**report, "planned": len(plan.deletions)})
+    return report
+
+
+def counts(deletions: Iterable[Deletion]) -> dict[str, int]:
+    """Return how many films (not files) were deleted for each reason."""
+    films = {(deletion.path.with_suffix(""), deletion.reason) for deletion in deletions}
+    reasons = [reason for _, reason in films]
+    return {name: reasons.count(reason) for name, reason in _COUNTERS.items()}
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """What is known about all films when the plan is made."""
+
+    entries: dict[str, Video]
+    known: set[str] | None
+    leased: set[str]
+    latest: set[Location]
+    untouched_since: float
+    expired_since: float
+
+    def is_protected(self, film: StoredVideo) -> bool:
+        return film.modified_at > self.untouched_since or _key(film) in self.leased
+
+    def is_served(self, film: StoredVideo) -> bool:
+        return _serves(self.entries.get(_key(film)), film)
+
+    def reason_to_go(self, film: StoredVideo) -> str | None:
+        if self.is_served(film):
+            return None
+        if not film.published or film.paths[-1] not in self.latest:
+            return ORPHANED
+        if self._is_replaced(film) or self._is_unknown(film):
+            return ORPHANED
+        # The last film of a template is kept: a lost manifest can be rebuilt from it.
+        return EXPIRED if film.modified_at < self.expired_since else None
+
+    def last_use(self, film: StoredVideo) -> tuple[bool, float]:
+        """Order for eviction: what nobody can reach first, then what was watched longest ago."""
+        if not self.is_served(film):
+            return False, film.modified_at
+        accessed = _timestamp(self.entries[_key(film)].last_accessed_at)
+        return True, film.modified_at if accessed is None else accessed
+
+    def _is_replaced(self, film: StoredVideo) -> bool:
+        entry = self.entries.get(_key(film))
+        return entry is not None and entry.status == "ready"
+
+    def _is_unknown(self, film: StoredVideo) -> bool:
+        return self.known is not None and _key(film) not in self.known
+
+
+def _removals(
+    stored: Sequence[StoredVideo], survey: _Survey, quota_bytes: int
+) -> Iterator[Removal]:
+    used = sum(film.bytes for film in stored)
+    kept = []
+    for film in stored:
+        if survey.is_protected(film):
+            continue
+        if reason := survey.reason_to_go(film):
+            used -= film.bytes
+            yield _removal(film, reason)
+        else:
+            kept.append(film)
+    for film in sorted(kept, key=survey.last_use):
+        if used <= quota_bytes:
+            return
+        used -= film.bytes
+        yield _removal(film, OVER_QUOTA)
+
+
+def _removal(film: StoredVideo, reason: str) -> Removal:
+    # The sidecar is the last path and goes first: without it, nobody trusts the others.
+    files = reversed(list(zip(film.paths, film.sizes, strict=True)))
+    return Removal(film, reason, tuple(Deletion(path, size, reason) for path, size in files))
+
+
+def _remove(
+    removal: Removal, store: VideoStore, manifest: VideoManifest, leases: Leases
+) -> list[Deletion]:
+    film = removal.film
+    # Under the lease nobody publishes this template, so what is seen now stays so.
+    with leases.acquire(_key(film)) or nullcontext() as lease:
+        if lease is None or _is_wanted_again(removal, store, manifest):
+            return []
+        done = [deletion for deletion in removal.deletions if store.remove(deletion.path)]
+        store.remove_empty_folder(film.persona, film.topic)
+    return done
+
+
+def _is_wanted_again(removal: Removal, store: VideoStore, manifest: VideoManifest) -> bool:
+    film = removal.film
+    if store.modified_at(film) > film.modified_at:
+        return True
+    entry = manifest.peek(film.persona, film.topic)
+    if entry is None or not _serves(entry, film):
+        return False
+    # Readers must not be sent to a file that is about to go.
+    return removal.reason != OVER_QUOTA or not manifest.withdraw(entry)
+
+
+def _unused_footage(
+    footage: FootageStore, catalog: Catalog | None, unused_since: float
+) -> Iterator[UnusedFootage]:
+    if catalog is None:
+        return
+    templates = {template.name: template for template in catalog.templates}
+    for order in footage.all_orders():
+        template = templates.get(order.template)
+        wanted = template is not None and answers(order, template)
+        # Before that, the journal is also the history of what was spent.
+        if not wanted and order.created_at < unused_since and order.state in _ENDED:
+            yield UnusedFootage(order, tuple(_footage_files(footage, order)))
+
+
+def _footage_files(footage: FootageStore, order: Order) -> Iterator[Deletion]:
+    for location, size in footage.files(order):
+        yield Deletion(location, size, UNUSED_FOOTAGE)
+
+
+def _remove_footage(unused: UnusedFootage, footage: FootageStore, leases: Leases) -> list[Deletion]:
+    key = manifest_key(*unused.order.template.split("/"))
+    with leases.acquire(key) or nullcontext() as lease:
+        gone = footage.remove(unused.order) if lease else []
+    return [deletion for deletion in unused.deletions if deletion.path in gone]
+
+
+def _leased(leases: Leases, stored: Sequence[StoredVideo]) -> set[str]:
+    keys = sorted({_key(film) for film in stored})
+    holders = zip(keys, leases.holders(keys), strict=True)
+    return {key for key, holder in holders if holder and not holder.dead}
+
+
+def _latest(stored: Sequence[StoredVideo]) -> set[Location]:
+    newest: dict[str, StoredVideo] = {}
+    for film in sorted(stored, key=lambda film: film.modified_at):
+        if film.published:
+            newest[_key(film)] = film
+    return {film.paths[-1] for film in newest.values()}
+
+
+def _serves(entry: Video | None, film: StoredVideo) -> bool:
+    return entry is not None and entry.status == "ready" and entry.hash == film.hash
+
+
+def _key(film: StoredVideo) -> str:
+    return manifest_key(film.persona, film.topic)
+
+
+def _timestamp(text: str | None) -> float | None:
+    try:
+        return datetime.fromisoformat(text).timestamp() if text else None
+    except ValueError:
+        return None
+
+
+def _tree_bytes(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())

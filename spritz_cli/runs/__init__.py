@@ -1,0 +1,1 @@
+"""Who makes the films of a run: child processes, or RQ workers."""

@@ -1,0 +1,303 @@
+"""`--sync`: films made by processes of this run, without RQ.
+
+A pool of our own, because the standard one fails every film when one process
+is killed, and goes on with the next film when one is told to end.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from multiprocessing import get_context, resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from types import FrameType
+
+from spritz_cli.bootstrap import import_ahead, open_production
+from spritz_cli.errors import InfrastructureError, VidgenError
+from spritz_cli.films.generate import PlanItem, Spending
+from spritz_cli.models import Outcome, Template
+from spritz_cli.runs.common import (
+    OnEvent,
+    Production,
+    Progress,
+    Standing,
+    crew_size,
+    generate,
+    ignore,
+    in_order,
+    settle_without_rendering,
+    withdraw_unfinished,
+)
+from spritz_cli.runs.parent_death import die_with_parent
+from spritz_cli.runs.signals import postponed, uninterrupted
+from spritz_cli.settings import Settings
+
+POLL_SECONDS = 0.2
+#: A film that another run is at is looked at again after this time.
+BUSY_SECONDS = 0.5
+STOP_SECONDS = 5.0
+MAX_ATTEMPTS = 3
+#: Processes that were killed and are replaced before the run gives the rest up.
+MAX_DEATHS = 3 * MAX_ATTEMPTS
+
+_spawn = get_context("spawn")
+
+
+def warm(
+    production: Production,
+    items: Sequence[PlanItem],
+    *,
+    workers: int | None = None,
+    force: bool = False,
+    on_event: OnEvent = ignore,
+) -> list[Outcome]:
+    """Make every film of the plan in child processes; outcomes in the plan's order.
+
+    Interrupted, it ends them, leaves no lease or scratch file, and raises
+    KeyboardInterrupt again.
+    """
+    outcomes = settle_without_rendering(production, items, on_event)
+    rest = in_order(item for item in items if item.template.name not in outcomes)
+    if rest:
+        size = min(workers or crew_size(rest), len(rest))
+        with _Crew(production, size, force, on_event) as crew:
+            outcomes |= crew.make(rest)
+    return [outcomes[item.template.name] for item in items]
+
+
+@dataclass
+class _Member:
+    """One child process and the film it is at."""
+
+    process: BaseProcess
+    pipe: Connection
+    item: PlanItem | None = None
+
+    @property
+    def film(self) -> Template | None:
+        return self.item.template if self.item else None
+
+
+@dataclass(frozen=True)
+class _Trouble:
+    """An InfrastructureError on its way from a child process to the run."""
+
+    kind: type[InfrastructureError]
+    message: str
+    hint: str
+
+
+class _Crew:
+    """The child processes of a run and the films that are left."""
+
+    def __init__(self, production: Production, size: int, force: bool, on_event: OnEvent) -> None:
+        self._production = production
+        self._size = size
+        self._force = force
+        self._progress = Progress(production.leases, on_event)
+        self._members: list[_Member] = []
+        self._left: deque[tuple[float, PlanItem]] = deque()
+        self._outcomes: dict[str, Outcome] = {}
+        self._deaths: Counter[str] = Counter()
+
+    def __enter__(self) -> _Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with uninterrupted():
+            self._close()
+
+    def make(self, items: Sequence[PlanItem]) -> dict[str, Outcome]:
+        for item in items:
+            self._left.append((0.0, item))
+            self._progress.queued(item.template)
+        while len(self._outcomes) < len(items):
+            self._hand_out()
+            self._listen()
+            self._progress.poll()
+            self._progress.standing(self._standing())
+        return self._outcomes
+
+    def _standing(self) -> Standing:
+        # Those that another run is at have a time before which nobody asks again.
+        busy = sum(1 for at, _ in self._left if at)
+        return Standing(len(self._members), len(self._left) - busy, busy)
+
+    def _hand_out(self) -> None:
+        """Give a film to everybody who has none."""
+        self._hire()
+        for member in self._members:
+            if member.item is None and (item := self._next()):
+                member.item = item
+                _tell(member, item, self._force)
+
+    def _hire(self) -> None:
+        at_work = sum(1 for member in self._members if member.item)
+        wanted = min(self._size, at_work + len(self._left))
+        while len(self._members) < wanted:
+            # In between, it would be a child that nobody knows and ends.
+            with postponed():
+                self._members.append(_start(self._production))
+
+    def _next(self) -> PlanItem | None:
+        if not self._left or self._left[0][0] > time.monotonic():
+            return None
+        return self._left.popleft()[1]
+
+    def _listen(self) -> None:
+        """Wait a moment for answers; a closed pipe is the answer of the dead."""
+        pipes = {member.pipe: member for member in self._members}
+        for pipe in wait(list(pipes), POLL_SECONDS):
+            member = pipes[pipe]  # type: ignore[index]
+            try:
+                self._answered(member, member.pipe.recv())
+            except (EOFError, OSError):
+                self._died(member)
+
+    def _answered(self, member: _Member, answer: Outcome | _Trouble) -> None:
+        item, member.item = member.item, None
+        if isinstance(answer, _Trouble):
+            raise answer.kind(answer.message, hint=answer.hint)
+        if item is None:
+            return
+        if answer.status == "busy":
+            self._left.append((time.monotonic() + BUSY_SECONDS, item))
+        else:
+            self._finish(item.template, answer)
+
+    def _died(self, member: _Member) -> None:
+        member.process.join(STOP_SECONDS)
+        self._members.remove(member)
+        self._deaths[member.film.name if member.film else ""] += 1
+        cause = _cause(member.process.exitcode)
+        if self._deaths.total() >= MAX_DEATHS:
+            raise InfrastructureError(
+                f"{self._deaths.total()} render processes ended early: {cause}",
+                hint="Try fewer at a time: --workers 1.",
+            )
+        if member.item is not None:
+            self._try_again(member.item, cause)
+
+    def _try_again(self, item: PlanItem, cause: str) -> None:
+        """Put the film of a dead process back, last: fewer are at work then."""
+        template = item.template
+        self._production.leases.release_dead([template.key])
+        if self._deaths[template.name] < MAX_ATTEMPTS:
+            self._left.append((0.0, item))
+        else:
+            self._give_up(template, f"its process ended early {MAX_ATTEMPTS} times: {cause}")
+
+    def _give_up(self, template: Template, error: str) -> None:
+        manifest = self._production.manifest
+        manifest.withdraw_abandoned([template.key], self._production.leases)
+        video = manifest.peek(template.persona, template.topic)
+        failed = Outcome(template.persona, template.topic, "failed", video, error=error)
+        self._finish(template, failed)
+
+    def _finish(self, template: Template, outcome: Outcome) -> None:
+        self._outcomes[template.name] = outcome
+        self._progress.done(template, outcome)
+
+    def _close(self) -> None:
+        """End everybody: the idle at once, the busy by a signal that they clean up on."""
+        for member in self._members:
+            member.pipe.close()
+            if member.film is None:
+                member.process.kill()
+            else:
+                member.process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        for member in self._members:
+            _end(member.process, deadline)
+        films = [*(member.film for member in self._members if member.film), *self._retried()]
+        withdraw_unfinished(self._production, [film.key for film in films])
+        self._production.store.sweep()
+
+    def _retried(self) -> list[Template]:
+        waiting = (item.template for _, item in self._left)
+        return [template for template in waiting if self._deaths[template.name]]
+
+
+def _start(production: Production) -> _Member:
+    ours, theirs = _spawn.Pipe()
+    # The child reaches an embedded server through its socket; keeping it alive is our part.
+    settings = replace(production.settings, redis_url=production.redis.url)
+    process = _spawn.Process(
+        target=_work, args=(settings, theirs, os.getpid()), daemon=True, name="vidgen-film"
+    )
+    # The first child would start it, and that ends the blocking below.
+    resource_tracker.ensure_running()
+    # A child must not see what a terminal tells us by Ctrl-C or by closing, not even
+    # while it starts.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    theirs.close()
+    return _Member(process, ours)
+
+
+def _tell(member: _Member, item: PlanItem, force: bool) -> None:
+    # If it died, its pipe says so when we listen.
+    with suppress(OSError):
+        member.pipe.send((item.template, force, item.spending))
+
+
+def _end(process: BaseProcess, deadline: float) -> None:
+    process.join(max(0.0, deadline - time.monotonic()))
+    if process.is_alive():
+        process.kill()
+        process.join()
+
+
+def _cause(exitcode: int | None) -> str:
+    if exitcode == -signal.SIGKILL:
+        return "it was killed, perhaps because the machine ran out of memory"
+    return f"exit code {exitcode}"
+
+
+def _work(settings: Settings, pipe: Connection, parent: int) -> None:
+    """The life of a child: make the films that it is told to until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent(parent, signal.SIGTERM)
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        _make_films(settings, pipe)
+
+
+def _make_films(settings: Settings, pipe: Connection) -> None:
+    try:
+        with open_production(settings, patient=True, proven=True) as production:
+            import_ahead()
+            # Until now SIGTERM may end us anywhere: only a film leaves something to clean up.
+            signal.signal(signal.SIGTERM, _leave)
+            while True:
+                pipe.send(_answer(production, *pipe.recv()))
+    except InfrastructureError as exc:
+        pipe.send(_trouble(exc))
+
+
+def _leave(number: int, _: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+def _answer(
+    production: Production, template: Template, force: bool, spending: Spending
+) -> Outcome | _Trouble:
+    try:
+        return generate(production, template, force=force, spending=spending)
+    except InfrastructureError as exc:
+        return _trouble(exc)
+    except VidgenError as exc:
+        return Outcome(template.persona, template.topic, "failed", error=exc.message)
+
+
+def _trouble(exc: InfrastructureError) -> _Trouble:
+    return _Trouble(type(exc), exc.message, exc.hint)

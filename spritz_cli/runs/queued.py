@@ -1,0 +1,336 @@
+"""RQ jobs: one per film to make, and a run that watches them to the end.
+
+A job that contradicts the manifest and the leases, because its worker was
+killed or another run took it back, is put into the queue again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from spritz_cli import errors
+from spritz_cli.errors import InfrastructureError, RedisUnavailable, UsageError
+from spritz_cli.films import generate as pipeline
+from spritz_cli.films.generate import PlanItem
+from spritz_cli.films.planning import ingredients
+from spritz_cli.models import Outcome, OutcomeStatus, Template, Video
+from spritz_cli.runs.common import (
+    Event as Event,
+    OnEvent,
+    Production,
+    Progress,
+    Standing,
+    crew_size,
+    ignore,
+    in_order,
+    settle_without_rendering,
+    withdraw_unfinished,
+)
+from spritz_cli.runs.job_queue import DOUBT, JobQueue, JobState
+from spritz_cli.runs.local_workers import LocalWorkers as LocalWorkers
+from spritz_cli.runs.signals import uninterrupted
+from spritz_cli.storage.leases import LeaseInfo
+
+POLL_SECONDS = 0.2
+LOOK_FOR_WORKERS_SECONDS = 1.0
+MAX_ATTEMPTS = 3
+
+T = TypeVar("T")
+
+
+def enqueue(
+    production: Production, items: Iterable[PlanItem], *, force: bool = False
+) -> list[tuple[Template, str]]:
+    """Queue what has to be done and return at once; each template with its job id."""
+    if production.redis.embedded:
+        raise UsageError(
+            "without REDIS_URL the queue ends with this command",
+            hint="Set REDIS_URL and start `vidgen worker`, or wait for the films.",
+        )
+    queue = _queue(production)
+    try:
+        due = in_order(item for item in items if item.action != "keep")
+        return [(item.template, _enqueue(production, queue, item, force)[0]) for item in due]
+    finally:
+        queue.close()
+
+
+def warm(
+    production: Production,
+    items: Sequence[PlanItem],
+    *,
+    workers: int | None = None,
+    force: bool = False,
+    on_event: OnEvent = ignore,
+) -> list[Outcome]:
+    """Have every film of the plan made by RQ workers and wait; outcomes in the plan's order.
+
+    Starts workers here if none listens. Interrupted, it takes back what it
+    queued, stops what it started and raises KeyboardInterrupt again.
+    """
+    outcomes = settle_without_rendering(production, items, on_event)
+    rest = [item for item in items if item.template.name not in outcomes]
+    if rest:
+        with _Run(production, workers or crew_size(rest), force, on_event) as run:
+            outcomes |= run.make(rest)
+    return [outcomes[item.template.name] for item in items]
+
+
+@dataclass
+class _Awaited:
+    """A film of the run and the job that makes it."""
+
+    item: PlanItem
+    job_id: str
+    ours: bool
+    attempts: int = 1
+    doubtful_since: float | None = None
+
+    @property
+    def template(self) -> Template:
+        return self.item.template
+
+
+#: A film of the run, what RQ knows about its job, and who holds its lease.
+_Look = tuple[_Awaited, JobState | None, LeaseInfo | None]
+
+
+class _Run:
+    """The films that are left to make, and the loop that waits for them."""
+
+    def __init__(
+        self, production: Production, workers: int, force: bool, on_event: OnEvent
+    ) -> None:
+        settings = production.settings
+        self._production = production
+        self._size = workers
+        self._force = force
+        self._began = datetime.now(UTC)
+        self._queue = _queue(production)
+        self._workers = LocalWorkers(
+            settings, production.redis.url, log=settings.state_dir / "worker.log"
+        )
+        self._live: set[str] = set()
+        self._looked_at = 0.0
+        self._progress = Progress(production.leases, on_event)
+        self._awaited: dict[str, _Awaited] = {}
+        self._outcomes: dict[str, Outcome] = {}
+
+    def __enter__(self) -> _Run:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with uninterrupted():
+            self._close()
+
+    def make(self, items: Sequence[PlanItem]) -> dict[str, Outcome]:
+        self._look_for_workers(len(items))
+        for item in in_order(items):
+            self._enqueue(item)
+        while self._awaited:
+            self._look()
+            time.sleep(POLL_SECONDS)
+        return self._outcomes
+
+    def _enqueue(self, item: PlanItem) -> None:
+        self._awaited[item.template.name] = _Awaited(item, *self._queued(item))
+        self._progress.queued(item.template)
+
+    def _queued(self, item: PlanItem) -> tuple[str, bool]:
+        return self._outlast(lambda: _enqueue(self._production, self._queue, item, self._force))
+
+    def _look(self) -> None:
+        films = list(self._awaited.values())
+        held = self._progress.poll()
+        states = self._outlast(lambda: self._queue.look([film.job_id for film in films]))
+        self._look_for_workers(sum(1 for state in states if state and state.waiting))
+        looked = [
+            (film, state, held.get(film.template.key))
+            for film, state in zip(films, states, strict=True)
+        ]
+        self._progress.standing(self._standing(looked))
+        for film, state, holder in looked:
+            self._follow(film, state, holder)
+
+    def _standing(self, looked: Iterable[_Look]) -> Standing:
+        waiting = Counter(_waits_for(*look) for look in looked)
+        return Standing(len(self._live), waiting["worker"], waiting["others"])
+
+    def _follow(self, film: _Awaited, state: JobState | None, holder: LeaseInfo | None) -> None:
+        if state is not None and state.status == "finished":
+            self._finish(film, self._outcome(film, state))
+        elif state is not None and state.status in ("failed", "stopped", "canceled"):
+            self._finish(film, _failure(self._production, film.template, _told(state)))
+        elif holder is not None or self._credible(state):
+            film.doubtful_since = None
+        elif film.doubtful_since is None:
+            film.doubtful_since = time.monotonic()
+        elif time.monotonic() - film.doubtful_since > DOUBT.total_seconds():
+            self._try_again(film)
+
+    def _credible(self, state: JobState | None) -> bool:
+        """Tell whether a job that nobody holds the lease of may still be on its way."""
+        if state is None:
+            return False
+        return state.worker in self._live if state.status == "started" else state.waiting
+
+    def _try_again(self, film: _Awaited) -> None:
+        """The job vanished, or its worker did: see whether it was done, else queue it anew."""
+        made = self._made_since(film)
+        if made is not None:
+            # Else RQ would have it made again, by force if that was asked for.
+            self._outlast(lambda: self._queue.forget(film.job_id))
+            self._finish(film, made)
+        elif film.attempts >= MAX_ATTEMPTS:
+            error = f"its worker vanished {film.attempts} times"
+            self._finish(film, _failure(self._production, film.template, error))
+        else:
+            self._outlast(lambda: self._queue.forget(film.job_id))
+            self._production.leases.release_dead([film.template.key])
+            film.job_id, film.ours = self._queued(film.item)
+            film.attempts += 1
+            film.doubtful_since = None
+
+    def _made_since(self, film: _Awaited) -> Outcome | None:
+        template = film.template
+        item = _plan(self._production, template)
+        if item.action == "make" or item.video is None:
+            return None
+        made = self._made_in_this_run(item.video)
+        if self._force and not made:
+            return None
+        status = _status(made, ours=film.ours)
+        return Outcome(template.persona, template.topic, status, item.video)
+
+    def _outcome(self, film: _Awaited, state: JobState) -> Outcome:
+        """Turn the job's result into an outcome; the machine's faults become errors here too."""
+        template = film.template
+        result = state.result
+        error = str(result.get("error") or "no reason given")
+        hint = str(result.get("hint") or "")
+        kind = getattr(errors, str(result.get("error_kind")), None)
+        if isinstance(kind, type) and issubclass(kind, InfrastructureError):
+            raise kind(error, hint=hint)
+        video = _published(self._production, template)
+        if result.get("status") != "success" or video is None:
+            error = f"{error}. {hint}" if hint else error
+            return _failure(self._production, template, error, state.seconds)
+        found = result.get("fallback_used") == "cache"
+        made = not found or self._made_in_this_run(video)
+        # Found by the first attempt, it is another run's; by a later one, an earlier one's.
+        status = _status(made, ours=film.ours and (not found or film.attempts > 1))
+        told = result.get("error")
+        return Outcome(template.persona, template.topic, status, video, state.seconds, told)
+
+    def _made_in_this_run(self, video: Video) -> bool:
+        return (video.created_at or "") >= self._began.isoformat(timespec="milliseconds")
+
+    def _finish(self, film: _Awaited, outcome: Outcome) -> None:
+        del self._awaited[film.template.name]
+        self._outcomes[film.template.name] = outcome
+        self._progress.done(film.template, outcome)
+
+    def _look_for_workers(self, waiting: int) -> None:
+        """Start workers when jobs wait and nobody listens; replace those of ours that died."""
+        now = time.monotonic()
+        if now - self._looked_at < LOOK_FOR_WORKERS_SECONDS:
+            return
+        self._looked_at = now
+        self._live = self._outlast(self._queue.live_workers)
+        if waiting and (self._workers.running or not self._live):
+            self._workers.start(min(self._size, max(waiting, len(self._awaited))))
+
+    def _outlast(self, ask: Callable[[], T]) -> T:
+        """Ask the queue again if a restart of the server was why it could not answer."""
+        try:
+            return ask()
+        except RedisUnavailable:
+            # Our own client is the patient one: this returns when the server is back.
+            self._production.leases.holder("")
+            return ask()
+
+    def _close(self) -> None:
+        left = [film for film in self._awaited.values() if film.ours]
+        with suppress(RedisUnavailable):
+            self._forget_waiting(left)
+        self._workers.stop()
+        with suppress(RedisUnavailable):
+            # What a stopped worker put back is ours to take back too.
+            self._forget_waiting(left)
+        withdraw_unfinished(self._production, [film.template.key for film in left])
+        self._production.store.sweep()
+        self._queue.close()
+
+    def _forget_waiting(self, films: Sequence[_Awaited]) -> None:
+        if not films:
+            return
+        states = self._queue.look([film.job_id for film in films])
+        for state in states:
+            if state and state.status == "queued":
+                self._queue.forget(state.id)
+
+
+def _waits_for(film: _Awaited, state: JobState | None, holder: LeaseInfo | None) -> str:
+    if holder is not None:
+        return "" if film.ours else "others"
+    return "worker" if state is not None and state.waiting else ""
+
+
+def _queue(production: Production) -> JobQueue:
+    settings = production.settings
+    return JobQueue(production.redis.url, settings.queue, job_timeout=settings.job_timeout)
+
+
+def _enqueue(
+    production: Production, queue: JobQueue, item: PlanItem, force: bool
+) -> tuple[str, bool]:
+    fingerprint = pipeline.fingerprint(item.template, production.tiers)
+    spending = item.spending
+    if spending == "capped" and production.settings.ignores_budget:
+        spending = "unlimited"
+    return queue.enqueue(
+        item.template,
+        fingerprint,
+        ingredients=ingredients(item.template, production.tiers),
+        force=force,
+        spending=spending,
+    )
+
+
+def _status(made: bool, *, ours: bool) -> OutcomeStatus:
+    if not made:
+        return "unchanged"
+    return "made" if ours else "joined"
+
+
+def _plan(production: Production, template: Template) -> PlanItem:
+    return pipeline.plan(
+        [template], store=production.store, manifest=production.manifest, tiers=production.tiers
+    ).items[0]
+
+
+def _failure(
+    production: Production, template: Template, error: str, seconds: float = 0.0
+) -> Outcome:
+    video = _published(production, template)
+    return Outcome(template.persona, template.topic, "failed", video, seconds, error)
+
+
+def _published(production: Production, template: Template) -> Video | None:
+    return production.manifest.peek(template.persona, template.topic)
+
+
+def _told(state: JobState) -> str:
+    if state.status != "failed":
+        return f"its job was {state.status}"
+    if "Work-horse terminated" in state.trace:
+        return "its process was killed, perhaps because the machine ran out of memory"
+    if "AbandonedJobError" in state.trace or "intermediate queue" in state.trace:
+        return "its worker vanished"
+    return state.error

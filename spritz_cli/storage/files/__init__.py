@@ -1,0 +1,1 @@
+"""Where files are kept: a disk or a bucket behind one interface."""

@@ -1,0 +1,217 @@
+"""The Redis connection: to the server of REDIS_URL, or to an embedded one of our own.
+
+The redis library is imported where it is used: to load it takes as long as the embedded
+server takes to start, and so both happen at once, or it is not loaded at all.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Self, cast
+from urllib.parse import SplitResult, urlsplit
+
+from spritz_cli.errors import RedisUnavailable, UsageError
+from spritz_cli.settings import Settings
+from spritz_cli.storage.redis.embedded_server import EmbeddedServer
+from spritz_cli.storage.redis.fast_reads import ReadingClient, plain_connection
+
+if TYPE_CHECKING:
+    from redis import Redis
+    from redis.retry import Retry
+
+#: Seconds to wait for a server that does not answer at all.
+CONNECT_TIMEOUT = 5.0
+
+#: The same for whoever answers a request meanwhile, for the connection and for each answer.
+HURRIED_TIMEOUT = 1.0
+
+#: How long the trial of `writable` may stay if it cannot be deleted, in seconds.
+_TRIAL_SECONDS = 60
+
+
+class OpenRedis:
+    """A client and where it is connected to; closing it may stop the embedded server."""
+
+    def __init__(self, client: Redis, url: str, server: EmbeddedServer | None = None) -> None:
+        self.client = client
+        self.url = url
+        self.embedded = server is not None
+        self._server = server
+
+    def close(self) -> None:
+        """Disconnect; whoever was the last client of the embedded server stops it."""
+        self.client.close()
+        if self._server:
+            self._server.leave()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_redis(
+    settings: Settings, *, patient: bool = False, hurried: bool = False, proven: bool = False
+) -> OpenRedis:
+    """Connect to the server of `settings.redis_url`; without one, to the embedded server.
+
+    A server that is named but cannot be reached is an error, never a reason to
+    use another one. A `patient` client outlasts a restart of the server, a
+    `hurried` one soon gives up on a server that hangs. `proven`: the server has
+    just answered another process of this run, so it is not asked again.
+    """
+    if settings.redis_url:
+        client = connect(settings.redis_url, patient=patient, hurried=hurried)
+        if patient and not proven:
+            # Itself it would wait for a server that was never there.
+            with connect(settings.redis_url, hurried=hurried) as asker:
+                _require_answer(asker, settings.redis_url)
+        elif not proven:
+            _require_answer(client, settings.redis_url)
+        return OpenRedis(client, settings.redis_url)
+    server = EmbeddedServer(settings.state_dir / "redis", partial(import_module, "redis"))
+    return _open_embedded(server, partial(_reviving, server, patient=patient))
+
+
+def open_reading(settings: Settings, meanwhile: Callable[[], object]) -> OpenRedis:
+    """Connect as `open_redis` does, for a command that only reads and is soon over.
+
+    `meanwhile` is called while an embedded server starts.
+    """
+    if settings.redis_url:
+        return _open_plainly(settings.redis_url) or open_redis(settings)
+    server = EmbeddedServer(settings.state_dir / "redis", meanwhile)
+    return _open_embedded(server, partial(_reading_embedded, server))
+
+
+def connect(
+    url: str, *, patient: bool = False, hurried: bool = False, decode_responses: bool = True
+) -> Redis:
+    """Return a client that connects when it is first used. RQ needs `decode_responses=False`."""
+    from redis import DriverInfo, Redis, __version__
+
+    _require_unambiguous(url)
+    try:
+        return Redis.from_url(
+            url,
+            decode_responses=decode_responses,
+            # Told nothing, each connection would look for it in the library's metadata.
+            driver_info=DriverInfo(lib_version=__version__),
+            **_limits(patient=patient, hurried=hurried),
+        )
+    except ValueError:
+        # `from None`: the message of urllib may quote a part of the password.
+        raise UsageError(
+            f"REDIS_URL is not the address of a Redis server: {printable(url)}",
+            hint="Use redis://HOST:PORT/0, rediss://… for TLS, or unix:///PATH.",
+        ) from None
+
+
+def writable(client: Redis) -> None:
+    """Write and delete a key; RedisUnavailable says why the server refuses."""
+    from spritz_cli.storage.redis.errors import redis_errors
+
+    name = f"video:doctor:{uuid.uuid4().hex}"
+    with redis_errors():
+        client.set(name, "1", ex=_TRIAL_SECONDS)
+        client.delete(name)
+
+
+def printable(url: str) -> str:
+    """Return the url without its password, also if it is malformed."""
+    hidden = re.sub(r"(://[^:@/]*):.*@", r"\1:***@", url)
+    hidden = re.sub(r"://:[^@*]+$", "://:***", hidden)
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", hidden)
+
+
+def _open_plainly(url: str) -> OpenRedis | None:
+    _require_unambiguous(url)
+    client = _reading(url, partial(connect, url))
+    return OpenRedis(client, url) if client else None
+
+
+def _reading(url: str, open_library: Callable[[], Redis]) -> Redis | None:
+    connection = plain_connection(url)
+    return cast("Redis", ReadingClient(connection, open_library)) if connection else None
+
+
+def _reading_embedded(server: EmbeddedServer) -> Redis:
+    library = partial(_reviving, server)
+    return _reading(server.url, library) or library()
+
+
+def _reviving(server: EmbeddedServer, *, patient: bool = False) -> Redis:
+    from spritz_cli.storage.redis.reconnecting import reviving_client
+
+    return reviving_client(server, _retry(patient))
+
+
+def _open_embedded(server: EmbeddedServer, open_client: Callable[[], Redis]) -> OpenRedis:
+    try:
+        server.join()
+        return OpenRedis(open_client(), server.url, server)
+    except BaseException:
+        # Ctrl-C, say: nobody else knows that there is a server to leave.
+        server.leave()
+        raise
+
+
+def _retry(patient: bool) -> Retry:
+    from redis.backoff import ExponentialBackoff
+    from redis.retry import Retry
+
+    return Retry(ExponentialBackoff(cap=1, base=0.05), 90 if patient else 3)
+
+
+def _limits(*, patient: bool, hurried: bool) -> dict[str, Any]:
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    if not hurried:
+        return {"socket_connect_timeout": CONNECT_TIMEOUT, "retry": _retry(patient)}
+    return {
+        "socket_connect_timeout": HURRIED_TIMEOUT,
+        "socket_timeout": HURRIED_TIMEOUT,
+        "retry": Retry(NoBackoff(), 1),
+    }
+
+
+def _require_unambiguous(url: str) -> None:
+    # Half of such a password would be looked up as the name of the host, and shown.
+    try:
+        clear = _at_sign_is_in_place(urlsplit(url))
+    except ValueError:
+        # Not an address at all: left to the redis library to refuse.
+        clear = True
+    if not clear:
+        raise UsageError(
+            "REDIS_URL has an “@” where an address cannot have one",
+            hint="Percent-encode the password: %40 for @, %23 for #, %2F for /, %3F for ?.",
+        )
+
+
+def _at_sign_is_in_place(parts: SplitResult) -> bool:
+    names = [item.partition("=")[0] for item in parts.query.split("&")]
+    after_host = [parts.fragment, *names]
+    # The path of a socket may have one, unless the authority seems to end too early.
+    if parts.scheme != "unix" or (parts.netloc and "@" not in parts.netloc):
+        after_host.append(parts.path)
+    return parts.netloc.count("@") <= 1 and not any("@" in text for text in after_host)
+
+
+def _require_answer(client: Redis, url: str) -> None:
+    from redis import RedisError
+
+    try:
+        client.ping()
+    except RedisError as exc:
+        client.close()
+        raise RedisUnavailable(
+            f"cannot use Redis at {printable(url)}: {exc}",
+            hint="Start that server or correct REDIS_URL; unset it to use the embedded one.",
+        ) from exc

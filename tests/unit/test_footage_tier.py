@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from spritz_cli.errors import RenderError
+from spritz_cli.models import Template
+from spritz_cli.storage.footage import FootageStore
+from spritz_cli.storage.upgrades import Upgrades
+from spritz_cli.testing import fake_redis, sample_order, sample_template
+from spritz_cli.tiers.base import Offer
+from spritz_cli.tiers.footage import SoraTier
+from tests.scenes import shipped_scenes
+
+TEMPLATE = sample_template()
+
+
+@pytest.fixture
+def footage(tmp_path: Path) -> FootageStore:
+    return FootageStore(tmp_path / "videos")
+
+
+@pytest.fixture
+def tier(footage: FootageStore) -> SoraTier:
+    """The tier of somebody who has no provider any more."""
+    return SoraTier(shipped_scenes(), footage, Upgrades(fake_redis()))
+
+
+def keep(footage: FootageStore, tmp_path: Path, template: Template = TEMPLATE) -> None:
+    segment = tmp_path / "segment.mp4"
+    segment.write_bytes(b"not a film")
+    order = sample_order(template)
+    footage.record(order._replace(**footage.adopt(order, segment)))
+
+
+def ignore_progress(share: float, stage: str = "") -> None:
+    pass
+
+
+def test_without_provider_and_footage_there_is_nothing_to_make_a_film_from(tier: SoraTier) -> None:
+    assert tier.inputs(TEMPLATE) is None
+    assert tier.offer(TEMPLATE) == Offer()
+
+
+def test_footage_in_hand_makes_films_of_new_words_for_nothing(
+    tier: SoraTier, footage: FootageStore, tmp_path: Path
+) -> None:
+    keep(footage, tmp_path)
+    before, after = (tier.inputs(replace(TEMPLATE, title=title)) for title in ("Old", "New"))
+
+    assert before is not None
+    assert after is not None
+    assert before["footage"] == after["footage"]
+    assert before["template"] != after["template"]
+    assert tier.offer(TEMPLATE) == Offer()
+
+
+def test_footage_that_cannot_be_drawn_over_is_left_alone_for_a_day(
+    tier: SoraTier, footage: FootageStore, tmp_path: Path
+) -> None:
+    keep(footage, tmp_path)
+    with pytest.raises(RenderError):
+        tier.make(TEMPLATE, tmp_path, ignore_progress)
+    offer = tier.offer(TEMPLATE)
+
+    assert offer.reason == "render_error"
+    assert offer.wait_until > time.time() + 86_000
