@@ -18,10 +18,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spritz_cli.bootstrap import open_production
+from spritz_cli.bootstrap import open_services
 from spritz_cli.films import planning
 from spritz_cli.media import ffmpeg
-from spritz_cli.models import Film, Template
+from spritz_cli.models import RenderedFilm, Template
 from spritz_cli.scene import tokens
 from spritz_cli.scene.canvas import Canvas
 from spritz_cli.scene.document import parse
@@ -115,9 +115,9 @@ def current_project(catalog: Catalog, library: SceneLibrary) -> Iterator[Setting
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         settings = Settings(catalog.path, library.folder, folder / "videos", folder / "state")
-        with open_production(settings) as production:
+        with open_services(settings) as services:
             for template in catalog.templates:
-                _publish(template, tier, folder, production)
+                _publish(template, tier, folder, services)
         yield settings
 
 
@@ -137,16 +137,16 @@ def measure_growth(template: Template, library: SceneLibrary) -> Iterator[Growth
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         settings = Settings(folder, library.folder, folder / "videos", folder / "state")
-        with open_production(settings) as production:
+        with open_services(settings) as services:
             templates: list[Template] = []
             for entries in GROWTH:
                 for index in range(len(templates), entries):
                     templates.append(
                         replace(template, persona=f"p{index % 100}", topic=f"t{index}")
                     )
-                    _publish(templates[-1], tier, folder, production)
-                status = _own(lambda: production.manifest.peek_many(templates))
-                plan = _own(lambda: _plan(templates, production, tier))
+                    _publish(templates[-1], tier, folder, services)
+                status = _own(lambda: services.manifest.peek_many(templates))
+                plan = _own(lambda: _plan(templates, services, tier))
                 yield GrowthFigures(entries, status, plan, peak_mb())
 
 
@@ -231,13 +231,11 @@ def _roomy(needed: int) -> Path | None:
     return FAST_FOLDER if room.f_bavail * room.f_frsize > 2 * needed else None
 
 
-def _plan(templates: Sequence[Template], production: Any, tier: StaticTier) -> planning.Plan:
-    return planning.plan(
-        templates, store=production.store, manifest=production.manifest, tiers=(tier,)
-    )
+def _plan(templates: Sequence[Template], services: Any, tier: StaticTier) -> planning.Plan:
+    return planning.plan(templates, store=services.store, manifest=services.manifest, tiers=(tier,))
 
 
-def _publish(template: Template, tier: StaticTier, folder: Path, production: Any) -> None:
+def _publish(template: Template, tier: StaticTier, folder: Path, services: Any) -> None:
     scratch = folder / "scratch"
     scratch.mkdir(exist_ok=True)
     video, poster, captions = (scratch / f"film.{kind}" for kind in ("mp4", "webp", "vtt"))
@@ -245,19 +243,19 @@ def _publish(template: Template, tier: StaticTier, folder: Path, production: Any
         path.write_text(template.name, "utf-8")
     inputs = tier.inputs(template)
     seconds = float(template.duration_seconds)
-    published = production.store.publish(
-        Film(video, poster, captions, seconds, tokens.WIDTH, tokens.HEIGHT),
+    published = services.store.publish(
+        RenderedFilm(video, poster, captions, seconds, tokens.WIDTH, tokens.HEIGHT),
         template,
         tier="static",
         fingerprint=planning.fingerprint(template, (tier,)),
         inputs=inputs,
         created_at="2026-01-01T00:00:00.000+00:00",
     )
-    leases: Leases = production.leases
+    leases: Leases = services.leases
     lease = leases.acquire(template.key)
     if lease is not None:
         with lease:
-            production.manifest.publish(published, lease)
+            services.manifest.publish(published, lease)
 
 
 def _run(arguments: Sequence[str], settings: Settings) -> tuple[float, float]:

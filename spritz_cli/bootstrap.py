@@ -9,10 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from spritz_cli.locations import ObjectPath
+from spritz_cli.models import ObjectPath
 from spritz_cli.settings import Settings, secret, shipped
 from spritz_cli.storage.files.base import DiskFiles, Files
-from spritz_cli.storage.redis.connection import OpenRedis, open_reading, open_redis
+from spritz_cli.storage.redis.connection import OpenRedis, Patience, open_reading, open_redis
 from spritz_cli.storage.videos import VideoStore
 
 if TYPE_CHECKING:
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from spritz_cli.videos_api.profiles import Profile
 
 
-class Production:
+class Services:
     """Everything that making and publishing films needs, built when first asked for."""
 
-    def __init__(self, settings: Settings, redis: OpenRedis, *, hurried: bool = False) -> None:
+    def __init__(self, settings: Settings, redis: OpenRedis, patience: Patience = "normal") -> None:
         self.settings = settings
         self.redis = redis
-        self._hurried = hurried
+        self._patience = patience
 
     @cached_property
     def manifest(self) -> VideoManifest:
@@ -61,7 +61,7 @@ class Production:
         place = self.settings.videos_dir
         if isinstance(place, Path):
             return DiskFiles(place)
-        return open_bucket(self.settings, place, hurried=self._hurried)
+        return open_bucket(self.settings, place, quick=self._patience == "short")
 
     @cached_property
     def budget(self) -> DailyBudget:
@@ -92,10 +92,10 @@ class Production:
     @cached_property
     def tiers(self) -> tuple[SourcedTier, ...]:
         """The tiers of the fallback chain that make films, the best first."""
-        from spritz_cli.tiers.footage import SoraTier
+        from spritz_cli.tiers.footage import FootageTier
         from spritz_cli.tiers.static import StaticTier
 
-        sora = SoraTier(self._overlays, self.footage, self.upgrades, self.provider)
+        sora = FootageTier(self._overlays, self.footage, self.upgrades, self.provider)
         return sora, StaticTier(self.library)
 
     @property
@@ -143,7 +143,7 @@ class Production:
         """Let go of Redis; the last process to do so ends an embedded server."""
         self.redis.close()
 
-    def __enter__(self) -> Production:
+    def __enter__(self) -> Services:
         return self
 
     def __exit__(
@@ -178,26 +178,26 @@ def _connect(profile: Profile) -> VideosAPI:
     return VideosAPI(profile, secret(profile.api_key_env))
 
 
-def open_bucket(settings: Settings, place: ObjectPath, *, hurried: bool = False) -> BucketFiles:
+def open_bucket(settings: Settings, place: ObjectPath, *, quick: bool = False) -> BucketFiles:
     """Return the bucket, not asked for anything yet."""
     from spritz_cli.storage.files.bucket import BucketFiles
 
     # botocore itself reads only the second of the two.
     region = secret(["AWS_REGION", "AWS_DEFAULT_REGION"])
-    return BucketFiles(place, settings.state_dir / "staging", region, hurried=hurried)
+    return BucketFiles(place, settings.state_dir / "staging", region, quick=quick)
 
 
-def open_production(
-    settings: Settings, *, patient: bool = False, hurried: bool = False, proven: bool = False
-) -> Production:
+def open_services(
+    settings: Settings, *, patience: Patience = "normal", ping: bool = True
+) -> Services:
     """Connect to Redis (for the flags see open_redis) and return the rest unbuilt."""
-    redis = open_redis(settings, patient=patient, hurried=hurried, proven=proven)
-    return Production(settings, redis, hurried=hurried)
+    redis = open_redis(settings, patience=patience, ping=ping)
+    return Services(settings, redis, patience)
 
 
-def open_to_read(settings: Settings) -> Production:
+def open_to_read(settings: Settings) -> Services:
     """The same for a command that makes nothing and is soon over."""
-    return Production(settings, open_reading(settings, meanwhile=_import_readers))
+    return Services(settings, open_reading(settings, meanwhile=_import_readers))
 
 
 def import_ahead() -> None:

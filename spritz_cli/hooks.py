@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
-from spritz_cli.bootstrap import Production, open_production
+from spritz_cli.bootstrap import Services, open_services
 from spritz_cli.errors import RedisUnavailable, VidgenError
 from spritz_cli.models import Template
 from spritz_cli.settings import Settings, load_settings
@@ -33,8 +33,8 @@ def enqueue_video_generation(persona: str, topic: str) -> str:
     """
     if persona == GENERAL:
         return "skipped"
-    with open_production(_shared_settings(), hurried=True) as production:
-        return _enqueue(production, production.catalog.get(persona, topic))
+    with open_services(_shared_settings(), patience="short") as services:
+        return _enqueue(services, services.catalog.get(persona, topic))
 
 
 def enqueue_videos_for_recommendations(
@@ -65,14 +65,14 @@ def run_cleanup(dry_run: bool = False) -> dict[str, Any]:
     from spritz_cli.films import cleanup as lifecycle
 
     settings = load_settings()
-    with open_production(settings, hurried=True) as production:
+    with open_services(settings, patience="short") as services:
         return lifecycle.cleanup(
-            production.store,
-            production.manifest,
-            production.catalog,
-            production.leases,
+            services.store,
+            services.manifest,
+            services.catalog,
+            services.leases,
             quota_bytes=round(settings.disk_quota_gb * GIB),
-            footage=production.footage,
+            footage=services.footage,
             dry_run=dry_run,
         )
 
@@ -82,20 +82,18 @@ def _enqueue_top(user_id: object, recommendations: Iterable[Any], results: list[
         wanted = list(islice(_films(recommendations), TOP))
         if not wanted:
             return
-        with open_production(_shared_settings(), hurried=True) as production:
+        with open_services(_shared_settings(), patience="short") as services:
             for persona, topic in wanted:
-                results.extend(_enqueue_one(production, user_id, persona, topic))
+                results.extend(_enqueue_one(services, user_id, persona, topic))
     except VidgenError as exc:
         logger.warning("videos for user %s: not queued: %s %s", user_id, exc.message, exc.hint)
     except Exception:
         logger.exception("videos for user %s: not queued", user_id)
 
 
-def _enqueue_one(
-    production: Production, user_id: object, persona: str, topic: str
-) -> Iterable[str]:
+def _enqueue_one(services: Services, user_id: object, persona: str, topic: str) -> Iterable[str]:
     try:
-        yield _enqueue(production, production.catalog.get(persona, topic))
+        yield _enqueue(services, services.catalog.get(persona, topic))
     except ValueError as exc:
         logger.warning("videos for user %s: %s", user_id, exc)
 
@@ -114,28 +112,28 @@ def _field(recommendation: Any, name: str) -> Any:
     return getattr(recommendation, name, None)
 
 
-def _enqueue(production: Production, template: Template) -> str:
+def _enqueue(services: Services, template: Template) -> str:
     from spritz_cli.films import generate as pipeline
     from spritz_cli.films.planning import ingredients
     from spritz_cli.runs.job_queue import JobQueue
 
     item = pipeline.plan(
         [template],
-        store=production.store,
-        manifest=production.manifest,
-        tiers=production.tiers,
-        budget=production.budget if production.profile else None,
+        store=services.store,
+        manifest=services.manifest,
+        tiers=services.tiers,
+        budget=services.budget if services.profile else None,
     ).items[0]
     # Under which addresses films are published is for those to say who make them.
     if item.action == "keep" or item.reason == pipeline.URL_PREFIX_CHANGED:
         return "cached"
-    settings = production.settings
+    settings = services.settings
     queue = JobQueue(
-        production.redis.url, settings.queue, hurried=True, job_timeout=settings.job_timeout
+        services.redis.url, settings.queue, patience="short", job_timeout=settings.job_timeout
     )
     try:
-        fingerprint = pipeline.fingerprint(template, production.tiers)
-        found = ingredients(template, production.tiers)
+        fingerprint = pipeline.fingerprint(template, services.tiers)
+        found = ingredients(template, services.tiers)
         return queue.enqueue(
             template, fingerprint, ingredients=found, spending=item.spending, cool_down=True
         )[0]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from spritz_cli.errors import UsageError
-from spritz_cli.locations import Location, parse_location
+from spritz_cli.models import Location, parse_location
 
 PACKAGE = Path(__file__).parent
 

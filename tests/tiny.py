@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spritz_cli.media import ffmpeg
-from spritz_cli.models import Film, Template, Tier
+from spritz_cli.models import RenderedFilm, Template, Tier
 from spritz_cli.tiers.base import Offer, Progress
 
 WIDTH, HEIGHT, FPS = 64, 36, 5
@@ -37,9 +37,11 @@ class TinyTier:
     def offer(self, template: Template) -> Offer:
         return self.offered
 
-    def make(self, template: Template, scratch: Path, progress: Progress) -> Film:
+    def make(self, template: Template, scratch: Path, progress: Progress) -> RenderedFilm:
         self.made.append(template.name)
-        film = Film(*_files(scratch), template.duration_seconds + self.seconds, WIDTH, HEIGHT)
+        film = RenderedFilm(
+            *_files(scratch), template.duration_seconds + self.seconds, WIDTH, HEIGHT
+        )
         (scratch / "half a film").touch()
         for step in range(1, 11):
             time.sleep(self.pause / 10)
@@ -51,7 +53,7 @@ class TinyTier:
         ffmpeg.encode(self._frames(film), film.video, width=WIDTH, height=HEIGHT, fps=FPS)
         return film
 
-    def _frames(self, film: Film) -> list[bytes]:
+    def _frames(self, film: RenderedFilm) -> list[bytes]:
         return [bytes([self.shade]) * (WIDTH * HEIGHT * 4)] * round(film.duration_seconds * FPS)
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from spritz_cli.bootstrap import open_production
+from spritz_cli.bootstrap import open_services
 from spritz_cli.films import generate as pipeline
 from spritz_cli.runs import process_pool as inline, queued as jobs
 from spritz_cli.settings import load_settings
@@ -17,15 +17,15 @@ MODES = {"sync": inline.warm, "jobs": jobs.warm}
 
 def main(mode: str, folder: str, workers: str = "2") -> int:
     settings = load_settings(dict(os.environ), Path(folder))
-    with open_production(settings) as production:
+    with open_services(settings) as services:
         planned = pipeline.plan(
-            production.catalog.templates,
-            store=production.store,
-            manifest=production.manifest,
-            tiers=production.tiers,
+            services.catalog.templates,
+            store=services.store,
+            manifest=services.manifest,
+            tiers=services.tiers,
         )
         try:
-            outcomes = MODES[mode](production, planned.items, workers=int(workers))
+            outcomes = MODES[mode](services, planned.items, workers=int(workers))
         except KeyboardInterrupt:
             return 130
     print(json.dumps({outcome.name: [outcome.status, outcome.error] for outcome in outcomes}))

@@ -44,10 +44,10 @@ def budget(
 
     Example: vidgen budget --days 30
     """
-    from spritz_cli.bootstrap import open_production
+    from spritz_cli.bootstrap import open_services
 
-    with open_production(settings_of(context)) as production:
-        spending = spending_of(production.budget, days)
+    with open_services(settings_of(context)) as services:
+        spending = spending_of(services.budget, days)
     if as_json:
         console.document(spending.document())
     elif spending.days:

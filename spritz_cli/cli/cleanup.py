@@ -47,25 +47,25 @@ def cleanup(
 
     Example: vidgen cleanup --dry-run
     """
-    from spritz_cli.bootstrap import open_production
+    from spritz_cli.bootstrap import open_services
     from spritz_cli.films.cleanup import apply_cleanup, plan_cleanup
 
     settings = settings_of(context)
     quota = settings.disk_quota_gb if quota_gb is None else _required_quota(quota_gb)
-    with open_production(settings) as production:
-        store, manifest, leases = production.store, production.manifest, production.leases
+    with open_services(settings) as services:
+        store, manifest, leases = services.store, services.manifest, services.leases
         plan = plan_cleanup(
             store,
             manifest,
-            production.catalog,
+            services.catalog,
             leases,
             quota_bytes=int(quota * GIGABYTE),
-            footage=production.footage,
+            footage=services.footage,
             grace_seconds=parse_span(grace),
         )
         done = plan.deletions
         if not dry_run:
-            done = apply_cleanup(plan, store, manifest, leases, production.footage)
+            done = apply_cleanup(plan, store, manifest, leases, services.footage)
     if as_json:
         console.document(_document(plan, done, dry_run=dry_run))
     else:

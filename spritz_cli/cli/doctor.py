@@ -20,7 +20,7 @@ from spritz_cli.cli.options import Json, settings_of
 from spritz_cli.cli.quick import QuickCommand
 from spritz_cli.cli.units import counted, size
 from spritz_cli.errors import CatalogError, InfrastructureError, VidgenError
-from spritz_cli.locations import ObjectPath
+from spritz_cli.models import ObjectPath
 from spritz_cli.settings import Settings
 
 State = Literal["ok", "warn", "FAIL"]

@@ -20,7 +20,7 @@ from spritz_cli.cli.units import age, counted, size, span
 from spritz_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from spritz_cli.bootstrap import Production
+    from spritz_cli.bootstrap import Services
     from spritz_cli.films.planning import PlanItem
     from spritz_cli.gallery import Comparison, Exhibit, Fact, Page
     from spritz_cli.lint.finding import Finding
@@ -55,18 +55,18 @@ def gallery(
 
     Example: vidgen gallery --out after.html --against before.html
     """
-    from spritz_cli.bootstrap import open_production
+    from spritz_cli.bootstrap import open_services
     from spritz_cli.gallery import compare, read_page, write_page
 
     wanted = selection(persona, topic)
     path = _html(out)
     earlier = read_page(against).only(wanted.persona, wanted.topic) if against else None
-    with open_production(settings_of(context)) as production:
-        items = planned(production, wanted, force=False)
+    with open_services(settings_of(context)) as services:
+        items = planned(services, wanted, force=False)
         findings = None if no_lint else _findings(context, [item.template for item in items])
         # A bucket's films are copied there while the page is written.
         with TemporaryDirectory(prefix="vidgen-gallery-") as folder:
-            exhibits = _exhibits(production, items, findings, Path(folder))
+            exhibits = _exhibits(services, items, findings, Path(folder))
             comparison = compare(exhibits, earlier) if earlier else None
             written = write_page(_page(exhibits, findings, comparison), path)
     if as_json:
@@ -101,24 +101,24 @@ def _line(finding: Finding) -> str:
 
 
 def _exhibits(
-    production: Production, items: Sequence[PlanItem], findings: Findings, folder: Path
+    services: Services, items: Sequence[PlanItem], findings: Findings, folder: Path
 ) -> list[Exhibit]:
     videos = [item.video for item in items if item.video and item.video.url]
-    intact = production.store.all_intact(videos)
+    intact = services.store.all_intact(videos)
     there = {video.key for video, whole in zip(videos, intact, strict=True) if whole}
     return [
-        _exhibit(production, item, findings, folder if item.template.key in there else None)
+        _exhibit(services, item, findings, folder if item.template.key in there else None)
         for item in items
     ]
 
 
 def _exhibit(
-    production: Production, item: PlanItem, findings: Findings, folder: Path | None
+    services: Services, item: PlanItem, findings: Findings, folder: Path | None
 ) -> Exhibit:
     """Return what to show of a film; its files may be copied to `folder`, if they are there."""
     from spritz_cli.gallery import Exhibit, FilmFiles
 
-    store, video, there = production.store, item.video, folder is not None
+    store, video, there = services.store, item.video, folder is not None
     of_film = None if findings is None else findings[item.template.name]
     return Exhibit(
         template=item.template,

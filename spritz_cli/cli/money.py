@@ -13,7 +13,7 @@ from spritz_cli.cli.units import price, span
 from spritz_cli.models import Outcome
 
 if TYPE_CHECKING:
-    from spritz_cli.bootstrap import Production
+    from spritz_cli.bootstrap import Services
     from spritz_cli.films.planning import PlanItem
     from spritz_cli.storage.budget import Day
 
@@ -28,14 +28,14 @@ LINE = (
 YEAR_SECONDS = 365 * 86_400
 
 
-def today(production: Production) -> Day | None:
+def today(services: Services) -> Day | None:
     """Return today's budget; None if no provider is configured."""
-    return production.budget.today() if production.profile else None
+    return services.budget.today() if services.profile else None
 
 
-def warn_of_retirement(production: Production) -> None:
+def warn_of_retirement(services: Services) -> None:
     """Say so if the provider or its model has been shut down."""
-    profile = production.profile
+    profile = services.profile
     if profile and profile.is_retired(datetime.now(UTC).date(), profile.model):
         console.note(
             f"{profile.model} of {profile.name} has been shut down by its provider; "
@@ -43,11 +43,11 @@ def warn_of_retirement(production: Production) -> None:
         )
 
 
-def begin(production: Production, items: Iterable[PlanItem]) -> None:
+def begin(services: Services, items: Iterable[PlanItem]) -> None:
     """Give the provider a new chance: whatever broke it may have been mended since."""
-    if production.provider and any(item.micro for item in items):
-        warn_of_retirement(production)
-        production.provider.circuit.close()
+    if services.provider and any(item.micro for item in items):
+        warn_of_retirement(services)
+        services.provider.circuit.close()
 
 
 def show_line(items: Sequence[PlanItem], day: Day | None) -> None:
@@ -134,13 +134,13 @@ class Receipt(NamedTuple):
 
 
 def receipt(
-    production: Production,
+    services: Services,
     items: Sequence[PlanItem],
     outcomes: Iterable[Outcome],
     began: float,
 ) -> Receipt | None:
     """Add up what a run that began at an epoch second cost; None if footage plays no part."""
-    paid = _paid_since(production, items, began)
+    paid = _paid_since(services, items, began)
     results = {outcome.name: outcome for outcome in outcomes}
     cached = redrawn = prevented = 0
     for item in items:
@@ -153,16 +153,16 @@ def receipt(
         put_off = bool(video and video.fallback_reason == "budget") and item.micro and made
         prevented += item.owed_micro or (item.micro if put_off else 0)
     found = Receipt(sum(paid.values()), cached, redrawn, prevented)
-    return found if production.profile or found != Receipt(0, 0, 0, 0) else None
+    return found if services.profile or found != Receipt(0, 0, 0, 0) else None
 
 
-def _paid_since(production: Production, items: Iterable[PlanItem], began: float) -> dict[str, int]:
+def _paid_since(services: Services, items: Iterable[PlanItem], began: float) -> dict[str, int]:
     from spritz_cli.storage.footage import CHARGED
 
     return {
         item.template.name: sum(
             order.micro
-            for order in production.footage.orders(item.template)
+            for order in services.footage.orders(item.template)
             if order.state in CHARGED and (order.sent_at or 0.0) >= began
         )
         for item in items

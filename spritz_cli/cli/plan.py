@@ -16,7 +16,7 @@ from spritz_cli.cli.quick import QuickCommand
 from spritz_cli.cli.units import price
 
 if TYPE_CHECKING:
-    from spritz_cli.bootstrap import Production
+    from spritz_cli.bootstrap import Services
     from spritz_cli.films.planning import Action, PlanItem
     from spritz_cli.storage.budget import Day
 
@@ -51,28 +51,28 @@ def plan(
     """
     from spritz_cli.bootstrap import open_to_read
 
-    with open_to_read(settings_of(context)) as production:
-        items = planned(production, selection(persona, topic), force=force)
-        show(production, items, as_json=as_json)
+    with open_to_read(settings_of(context)) as services:
+        items = planned(services, selection(persona, topic), force=force)
+        show(services, items, as_json=as_json)
 
 
-def planned(production: Production, wanted: Selection, *, force: bool) -> Sequence[PlanItem]:
+def planned(services: Services, wanted: Selection, *, force: bool) -> Sequence[PlanItem]:
     """Plan the selected templates of the catalog."""
     from spritz_cli.films import planning
 
     return planning.plan(
-        production.catalog.select(wanted.persona, wanted.topic),
-        store=production.store,
-        manifest=production.manifest,
-        tiers=production.tiers,
-        budget=production.budget if production.profile else None,
+        services.catalog.select(wanted.persona, wanted.topic),
+        store=services.store,
+        manifest=services.manifest,
+        tiers=services.tiers,
+        budget=services.budget if services.profile else None,
         force=force,
     ).items
 
 
-def show(production: Production, items: Sequence[PlanItem], *, as_json: bool) -> None:
+def show(services: Services, items: Sequence[PlanItem], *, as_json: bool) -> None:
     """Write a plan, ending with its totals and with what footage costs."""
-    day = money.today(production)
+    day = money.today(services)
     counts = Counter(item.action for item in items)
     if as_json:
         return console.document(_documents(items, counts, day))
@@ -82,7 +82,7 @@ def show(production: Production, items: Sequence[PlanItem], *, as_json: bool) ->
         f"{counts['keep']} up to date. {money.totals(items)}"
     )
     money.show_line(items, day)
-    money.warn_of_retirement(production)
+    money.warn_of_retirement(services)
 
 
 def _documents(

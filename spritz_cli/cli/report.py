@@ -11,8 +11,7 @@ from spritz_cli.cli import console
 from spritz_cli.cli.console import Cell, Column
 from spritz_cli.cli.money import Receipt
 from spritz_cli.cli.units import counted, size, span
-from spritz_cli.locations import Location
-from spritz_cli.models import TIERS, Outcome, Tier, Video
+from spritz_cli.models import TIERS, Location, Outcome, Tier, Video
 
 if TYPE_CHECKING:
     from spritz_cli.films.planning import PlanItem

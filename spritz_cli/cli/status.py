@@ -22,7 +22,7 @@ from spritz_cli.errors import RedisUnavailable, UsageError
 from spritz_cli.models import Template, Video
 
 if TYPE_CHECKING:
-    from spritz_cli.bootstrap import Production
+    from spritz_cli.bootstrap import Services
     from spritz_cli.storage.leases import LeaseInfo
     from spritz_cli.storage.upgrades import Owed
 
@@ -72,8 +72,8 @@ def status(
     wanted = selection(persona, topic)
     if watch or every is not None:
         return _watch(context, wanted, watch, every or EVERY_SECONDS, as_json=as_json)
-    with open_to_read(settings_of(context)) as production:
-        entries = _entries(production, production.catalog.select(wanted.persona, wanted.topic))
+    with open_to_read(settings_of(context)) as services:
+        entries = _entries(services, services.catalog.select(wanted.persona, wanted.topic))
     if as_json:
         console.document({"entries": [entry.document() for entry in entries]})
     elif len(entries) == 1:
@@ -87,7 +87,7 @@ def status(
 def _watch(
     context: typer.Context, wanted: Selection, watch: bool, every: float, *, as_json: bool
 ) -> None:
-    from spritz_cli.bootstrap import open_production
+    from spritz_cli.bootstrap import open_services
 
     if not watch:
         raise UsageError("--every makes no sense without --watch", hint="Add --watch.")
@@ -97,20 +97,20 @@ def _watch(
             hint="Add --json for one document a line, or run `vidgen status` again and again.",
         )
     # Hurried: a server that hangs is told of as soon as one that is away.
-    with open_production(settings_of(context), hurried=True) as production:
-        templates = production.catalog.select(wanted.persona, wanted.topic)
-        frames = _look_again(production, templates, every)
+    with open_services(settings_of(context), patience="short") as services:
+        templates = services.catalog.select(wanted.persona, wanted.topic)
+        frames = _look_again(services, templates, every)
         with suppress(KeyboardInterrupt):
             _write_lines(frames) if as_json else _redraw(frames)
 
 
 def _look_again(
-    production: Production, templates: Sequence[Template], every: float
+    services: Services, templates: Sequence[Template], every: float
 ) -> Iterator[Sequence[Entry] | RedisUnavailable]:
     """Yield what is published, again and again, or why nobody can tell just now."""
     while True:
         try:
-            yield _entries(production, templates)
+            yield _entries(services, templates)
         except RedisUnavailable as exc:
             yield exc
         time.sleep(every)
@@ -194,12 +194,12 @@ class Entry(NamedTuple):
         }
 
 
-def _entries(production: Production, templates: Sequence[Template]) -> list[Entry]:
-    manifest = production.manifest
+def _entries(services: Services, templates: Sequence[Template]) -> list[Entry]:
+    manifest = services.manifest
     keys = [template.key for template in templates]
-    leases, owed = production.leases.holders(keys), production.upgrades.many(keys)
+    leases, owed = services.leases.holders(keys), services.upgrades.many(keys)
     videos = manifest.peek_many(templates)
-    intact = _intact(production, [video for video in videos if video and video.url])
+    intact = _intact(services, [video for video in videos if video and video.url])
     return [
         Entry(
             template,
@@ -220,8 +220,8 @@ def _entries(production: Production, templates: Sequence[Template]) -> list[Entr
     ]
 
 
-def _intact(production: Production, videos: Sequence[Video]) -> dict[str, bool]:
-    found = production.store.all_intact(videos)
+def _intact(services: Services, videos: Sequence[Video]) -> dict[str, bool]:
+    found = services.store.all_intact(videos)
     return {video.key: intact for video, intact in zip(videos, found, strict=True)}
 
 

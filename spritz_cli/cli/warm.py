@@ -20,7 +20,7 @@ from spritz_cli.errors import UsageError
 from spritz_cli.models import Outcome, Template, Tier
 
 if TYPE_CHECKING:
-    from spritz_cli.bootstrap import Production
+    from spritz_cli.bootstrap import Services
     from spritz_cli.films.planning import PlanItem
 
 
@@ -58,7 +58,7 @@ def warm(
 
     Example: vidgen warm --all --sync
     """
-    from spritz_cli.bootstrap import open_production
+    from spritz_cli.bootstrap import open_services
 
     wanted = _wanted(selection(persona, topic), everything)
     _refuse_contradictions(sync, no_wait)
@@ -67,16 +67,16 @@ def warm(
     if ignore_budget:
         settings = settings.without_cap()
     # Patient: a server that answered once may restart without ending the run.
-    with outliving_the_terminal(), open_production(settings, patient=True) as production:
-        items = plans.planned(production, wanted, force=force)
+    with outliving_the_terminal(), open_services(settings, patience="long") as services:
+        items = plans.planned(services, wanted, force=force)
         if dry_run:
-            return plans.show(production, items, as_json=as_json)
-        money.begin(production, items)
+            return plans.show(services, items, as_json=as_json)
+        money.begin(services, items)
         if no_wait:
-            return _queue(production, items, force=force, as_json=as_json)
-        outcomes = _make(production, items, sync, workers, force)
-        receipt = money.receipt(production, items, outcomes, began)
-        run = Run(items, outcomes, production.store.place, time.monotonic() - started, receipt)
+            return _queue(services, items, force=force, as_json=as_json)
+        outcomes = _make(services, items, sync, workers, force)
+        receipt = money.receipt(services, items, outcomes, began)
+        run = Run(items, outcomes, services.store.place, time.monotonic() - started, receipt)
     report.show(run, min_tier=min_tier, as_json=as_json)
     if run.failed or run.below(min_tier):
         raise typer.Exit(1)
@@ -98,14 +98,12 @@ def _refuse_contradictions(sync: bool, no_wait: bool) -> None:
         )
 
 
-def _queue(
-    production: Production, items: Sequence[PlanItem], *, force: bool, as_json: bool
-) -> None:
+def _queue(services: Services, items: Sequence[PlanItem], *, force: bool, as_json: bool) -> None:
     from spritz_cli.runs import queued as jobs
 
     due = [item for item in items if item.action != "keep"]
-    queued = jobs.enqueue(production, due, force=force)
-    queue = production.settings.queue
+    queued = jobs.enqueue(services, due, force=force)
+    queue = services.settings.queue
     if as_json:
         found = [{"name": template.name, "job_id": job_id} for template, job_id in queued]
         return console.document({"jobs": found, "queue": queue})
@@ -113,7 +111,7 @@ def _queue(
 
 
 def _make(
-    production: Production,
+    services: Services,
     items: Sequence[PlanItem],
     sync: bool,
     workers: int | None,
@@ -127,18 +125,18 @@ def _make(
     try:
         with view:
             outcomes: list[Outcome] = make(
-                production, due, workers=workers, force=force, on_event=view.handle
+                services, due, workers=workers, force=force, on_event=view.handle
             )
     except KeyboardInterrupt:
-        console.note(_interrupted(production, [item.template for item in items]))
+        console.note(_interrupted(services, [item.template for item in items]))
         raise typer.Exit(INTERRUPTED) from None
     return outcomes
 
 
-def _interrupted(production: Production, templates: Sequence[Template]) -> str:
+def _interrupted(services: Services, templates: Sequence[Template]) -> str:
     from spritz_cli.runs import common as runs
 
-    count = runs.published(production, templates)
+    count = runs.published(services, templates)
     if count is None:
         return "interrupted; run the same command to go on"
     films = counted(count, "film is", "films are")

@@ -17,12 +17,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spritz_cli.locations import Location
-from spritz_cli.models import Video, manifest_key
+from spritz_cli.models import Location, Video, manifest_key
 from spritz_cli.storage.footage import FootageStore, Order, OrderState
 from spritz_cli.storage.leases import Leases
 from spritz_cli.storage.manifest import JITTER, VideoManifest
-from spritz_cli.storage.videos import StoredVideo, VideoStore
+from spritz_cli.storage.videos import StoredFilm, VideoStore
 from spritz_cli.tiers.brief import answers
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class Deletion:
 class Removal:
     """All files of one film, in the order in which they have to go."""
 
-    film: StoredVideo
+    film: StoredFilm
     reason: str
     deletions: tuple[Deletion, ...]
 
@@ -205,13 +204,13 @@ class _Survey:
     untouched_since: float
     expired_since: float
 
-    def is_protected(self, film: StoredVideo) -> bool:
+    def is_protected(self, film: StoredFilm) -> bool:
         return film.modified_at > self.untouched_since or _key(film) in self.leased
 
-    def is_served(self, film: StoredVideo) -> bool:
+    def is_served(self, film: StoredFilm) -> bool:
         return _serves(self.entries.get(_key(film)), film)
 
-    def reason_to_go(self, film: StoredVideo) -> str | None:
+    def reason_to_go(self, film: StoredFilm) -> str | None:
         if self.is_served(film):
             return None
         if not film.published or film.paths[-1] not in self.latest:
@@ -221,24 +220,22 @@ class _Survey:
         # The last film of a template is kept: a lost manifest can be rebuilt from it.
         return EXPIRED if film.modified_at < self.expired_since else None
 
-    def last_use(self, film: StoredVideo) -> tuple[bool, float]:
+    def last_use(self, film: StoredFilm) -> tuple[bool, float]:
         """Order for eviction: what nobody can reach first, then what was watched longest ago."""
         if not self.is_served(film):
             return False, film.modified_at
         accessed = _timestamp(self.entries[_key(film)].last_accessed_at)
         return True, film.modified_at if accessed is None else accessed
 
-    def _is_replaced(self, film: StoredVideo) -> bool:
+    def _is_replaced(self, film: StoredFilm) -> bool:
         entry = self.entries.get(_key(film))
         return entry is not None and entry.status == "ready"
 
-    def _is_unknown(self, film: StoredVideo) -> bool:
+    def _is_unknown(self, film: StoredFilm) -> bool:
         return self.known is not None and _key(film) not in self.known
 
 
-def _removals(
-    stored: Sequence[StoredVideo], survey: _Survey, quota_bytes: int
-) -> Iterator[Removal]:
+def _removals(stored: Sequence[StoredFilm], survey: _Survey, quota_bytes: int) -> Iterator[Removal]:
     used = sum(film.bytes for film in stored)
     kept = []
     for film in stored:
@@ -256,7 +253,7 @@ def _removals(
         yield _removal(film, OVER_QUOTA)
 
 
-def _removal(film: StoredVideo, reason: str) -> Removal:
+def _removal(film: StoredFilm, reason: str) -> Removal:
     # The sidecar is the last path and goes first: without it, nobody trusts the others.
     files = reversed(list(zip(film.paths, film.sizes, strict=True)))
     return Removal(film, reason, tuple(Deletion(path, size, reason) for path, size in files))
@@ -312,25 +309,25 @@ def _remove_footage(unused: UnusedFootage, footage: FootageStore, leases: Leases
     return [deletion for deletion in unused.deletions if deletion.path in gone]
 
 
-def _leased(leases: Leases, stored: Sequence[StoredVideo]) -> set[str]:
+def _leased(leases: Leases, stored: Sequence[StoredFilm]) -> set[str]:
     keys = sorted({_key(film) for film in stored})
     holders = zip(keys, leases.holders(keys), strict=True)
     return {key for key, holder in holders if holder and not holder.dead}
 
 
-def _latest(stored: Sequence[StoredVideo]) -> set[Location]:
-    newest: dict[str, StoredVideo] = {}
+def _latest(stored: Sequence[StoredFilm]) -> set[Location]:
+    newest: dict[str, StoredFilm] = {}
     for film in sorted(stored, key=lambda film: film.modified_at):
         if film.published:
             newest[_key(film)] = film
     return {film.paths[-1] for film in newest.values()}
 
 
-def _serves(entry: Video | None, film: StoredVideo) -> bool:
+def _serves(entry: Video | None, film: StoredFilm) -> bool:
     return entry is not None and entry.status == "ready" and entry.hash == film.hash
 
 
-def _key(film: StoredVideo) -> str:
+def _key(film: StoredFilm) -> str:
     return manifest_key(film.persona, film.topic)
 
 

@@ -33,7 +33,7 @@ from spritz_cli.films.planning import (
     plan as plan,
 )
 from spritz_cli.media import ffmpeg
-from spritz_cli.models import Film, Outcome, OutcomeStatus, Template, Video, dollars
+from spritz_cli.models import Outcome, OutcomeStatus, RenderedFilm, Template, Video, dollars
 from spritz_cli.storage.leases import Lease, Leases
 from spritz_cli.storage.manifest import VideoManifest
 from spritz_cli.storage.videos import VideoStore
@@ -92,7 +92,7 @@ def generate_when_free(
         _wait_while_held(leases, template.key, poll_seconds)
 
 
-def check_film(film: Film, template: Template) -> None:
+def check_film(film: RenderedFilm, template: Template) -> None:
     """Decode a film that was just made; FilmDamaged if it is not what was asked for."""
     told = ffmpeg.probe(film.video)
     frame = told.duration_seconds / max(told.frames, 1)
@@ -132,7 +132,7 @@ def _wait_while_held(leases: Leases, key: str, poll_seconds: float) -> None:
 
 @dataclass(frozen=True)
 class _Made:
-    film: Film
+    film: RenderedFilm
     tier: SourcedTier
     missed: Closed | None
 
@@ -228,7 +228,7 @@ class _Maker:
         # That no provider is configured is no news; what went wrong is.
         raise _NothingMade(next((told for told in missed if told.error), missed[0]))
 
-    def _made_by(self, tier: SourcedTier, scratch: Path, lease: Lease) -> Film:
+    def _made_by(self, tier: SourcedTier, scratch: Path, lease: Lease) -> RenderedFilm:
         """Return the tier's film, checked; begun again if the encoder was killed or starved.
 
         Where memory is short, a film may also be damaged, or only seem so, but not twice.

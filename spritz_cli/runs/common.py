@@ -22,8 +22,8 @@ from spritz_cli.storage.videos import VideoStore
 MOST_WAITING = 4
 
 
-class Production(Protocol):
-    """What a run needs of bootstrap.Production."""
+class Services(Protocol):
+    """What a run needs of bootstrap.Services."""
 
     settings: Settings
     redis: OpenRedis
@@ -107,13 +107,13 @@ class Progress:
 
 
 def settle_without_rendering(
-    production: Production, items: Iterable[PlanItem], on_event: OnEvent
+    services: Services, items: Iterable[PlanItem], on_event: OnEvent
 ) -> dict[str, Outcome]:
     """Return the outcome of every item that needs no film, by name; renews what is due."""
     outcomes = {}
     for item in items:
         if item.action != "make":
-            outcomes[item.template.name] = outcome = _settle(production, item)
+            outcomes[item.template.name] = outcome = _settle(services, item)
             on_event(Event(item.template, "done", 1.0, outcome=outcome))
     return outcomes
 
@@ -136,7 +136,7 @@ def in_order(items: Iterable[PlanItem]) -> list[PlanItem]:
 
 
 def generate(
-    production: Production,
+    services: Services,
     template: Template,
     *,
     force: bool = False,
@@ -145,41 +145,41 @@ def generate(
     """Make one film in this process unless another one is at it (`busy`)."""
     return pipeline.generate_video(
         template,
-        store=production.store,
-        manifest=production.manifest,
-        leases=production.leases,
-        tiers=production.tiers,
+        store=services.store,
+        manifest=services.manifest,
+        leases=services.leases,
+        tiers=services.tiers,
         force=force,
         spending=spending,
     )
 
 
-def withdraw_unfinished(production: Production, keys: Sequence[str]) -> None:
+def withdraw_unfinished(services: Services, keys: Sequence[str]) -> None:
     """Free the leases of the dead and remove what says "processing" for nobody."""
     # Whoever tidies up does not wait for a server to come back, as the run itself does.
-    with suppress(RedisUnavailable), _impatient(production) as (manifest, leases):
+    with suppress(RedisUnavailable), _impatient(services) as (manifest, leases):
         leases.release_dead(keys)
         manifest.withdraw_abandoned(keys, leases)
 
 
-def published(production: Production, templates: Sequence[Template]) -> int | None:
+def published(services: Services, templates: Sequence[Template]) -> int | None:
     """Count the templates that have a film; None if Redis cannot tell at once."""
-    with suppress(RedisUnavailable), _impatient(production) as (manifest, _):
+    with suppress(RedisUnavailable), _impatient(services) as (manifest, _):
         videos = manifest.peek_many(templates)
         return sum(1 for video in videos if video and video.status == "ready")
     return None
 
 
-def _settle(production: Production, item: PlanItem) -> Outcome:
+def _settle(services: Services, item: PlanItem) -> Outcome:
     template = item.template
     if item.action == "keep":
         return Outcome(template.persona, template.topic, "unchanged", item.video)
     outcome = pipeline.generate_when_free(
         template,
-        store=production.store,
-        manifest=production.manifest,
-        leases=production.leases,
-        tiers=production.tiers,
+        store=services.store,
+        manifest=services.manifest,
+        leases=services.leases,
+        tiers=services.tiers,
         spending=item.spending,
     )
     if outcome.status != "unchanged":
@@ -188,7 +188,7 @@ def _settle(production: Production, item: PlanItem) -> Outcome:
 
 
 @contextmanager
-def _impatient(production: Production) -> Iterator[tuple[VideoManifest, Leases]]:
-    prefix = production.settings.key_prefix
-    with closing(connect(production.redis.url)) as client:
+def _impatient(services: Services) -> Iterator[tuple[VideoManifest, Leases]]:
+    prefix = services.settings.key_prefix
+    with closing(connect(services.redis.url)) as client:
         yield VideoManifest(client, prefix), Leases(client, prefix)

@@ -19,7 +19,7 @@ from rq.job import Job
 from spritz_cli import fingerprints
 from spritz_cli.models import Template
 from spritz_cli.storage.process_id import is_dead
-from spritz_cli.storage.redis.connection import connect
+from spritz_cli.storage.redis.connection import Patience, connect
 from spritz_cli.storage.redis.errors import redis_errors
 
 #: The only function that a vidgen worker runs.
@@ -73,11 +73,11 @@ class JobQueue:
         redis_url: str,
         name: str,
         *,
-        hurried: bool = False,
+        patience: Patience = "normal",
         job_timeout: float = JOB_TIMEOUT,
     ) -> None:
         # RQ decodes by itself; its job data are bytes.
-        connection = connect(redis_url, hurried=hurried, decode_responses=False)
+        connection = connect(redis_url, patience, decode_responses=False)
         self._queue = Queue(name, connection=connection, serializer="json")
         self._job_timeout = round(job_timeout)
 

@@ -19,14 +19,14 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import FrameType
 
-from spritz_cli.bootstrap import import_ahead, open_production
+from spritz_cli.bootstrap import import_ahead, open_services
 from spritz_cli.errors import InfrastructureError, VidgenError
 from spritz_cli.films.generate import PlanItem, Spending
 from spritz_cli.models import Outcome, Template
 from spritz_cli.runs.common import (
     OnEvent,
-    Production,
     Progress,
+    Services,
     Standing,
     crew_size,
     generate,
@@ -51,7 +51,7 @@ _spawn = get_context("spawn")
 
 
 def warm(
-    production: Production,
+    services: Services,
     items: Sequence[PlanItem],
     *,
     workers: int | None = None,
@@ -63,11 +63,11 @@ def warm(
     Interrupted, it ends them, leaves no lease or scratch file, and raises
     KeyboardInterrupt again.
     """
-    outcomes = settle_without_rendering(production, items, on_event)
+    outcomes = settle_without_rendering(services, items, on_event)
     rest = in_order(item for item in items if item.template.name not in outcomes)
     if rest:
         size = min(workers or crew_size(rest), len(rest))
-        with _Crew(production, size, force, on_event) as crew:
+        with _Crew(services, size, force, on_event) as crew:
             outcomes |= crew.make(rest)
     return [outcomes[item.template.name] for item in items]
 
@@ -97,11 +97,11 @@ class _Trouble:
 class _Crew:
     """The child processes of a run and the films that are left."""
 
-    def __init__(self, production: Production, size: int, force: bool, on_event: OnEvent) -> None:
-        self._production = production
+    def __init__(self, services: Services, size: int, force: bool, on_event: OnEvent) -> None:
+        self._services = services
         self._size = size
         self._force = force
-        self._progress = Progress(production.leases, on_event)
+        self._progress = Progress(services.leases, on_event)
         self._members: list[_Member] = []
         self._left: deque[tuple[float, PlanItem]] = deque()
         self._outcomes: dict[str, Outcome] = {}
@@ -144,7 +144,7 @@ class _Crew:
         while len(self._members) < wanted:
             # In between, it would be a child that nobody knows and ends.
             with postponed():
-                self._members.append(_start(self._production))
+                self._members.append(_start(self._services))
 
     def _next(self) -> PlanItem | None:
         if not self._left or self._left[0][0] > time.monotonic():
@@ -188,15 +188,15 @@ class _Crew:
     def _try_again(self, item: PlanItem, cause: str) -> None:
         """Put the film of a dead process back, last: fewer are at work then."""
         template = item.template
-        self._production.leases.release_dead([template.key])
+        self._services.leases.release_dead([template.key])
         if self._deaths[template.name] < MAX_ATTEMPTS:
             self._left.append((0.0, item))
         else:
             self._give_up(template, f"its process ended early {MAX_ATTEMPTS} times: {cause}")
 
     def _give_up(self, template: Template, error: str) -> None:
-        manifest = self._production.manifest
-        manifest.withdraw_abandoned([template.key], self._production.leases)
+        manifest = self._services.manifest
+        manifest.withdraw_abandoned([template.key], self._services.leases)
         video = manifest.peek(template.persona, template.topic)
         failed = Outcome(template.persona, template.topic, "failed", video, error=error)
         self._finish(template, failed)
@@ -217,18 +217,18 @@ class _Crew:
         for member in self._members:
             _end(member.process, deadline)
         films = [*(member.film for member in self._members if member.film), *self._retried()]
-        withdraw_unfinished(self._production, [film.key for film in films])
-        self._production.store.sweep()
+        withdraw_unfinished(self._services, [film.key for film in films])
+        self._services.store.sweep()
 
     def _retried(self) -> list[Template]:
         waiting = (item.template for _, item in self._left)
         return [template for template in waiting if self._deaths[template.name]]
 
 
-def _start(production: Production) -> _Member:
+def _start(services: Services) -> _Member:
     ours, theirs = _spawn.Pipe()
     # The child reaches an embedded server through its socket; keeping it alive is our part.
-    settings = replace(production.settings, redis_url=production.redis.url)
+    settings = replace(services.settings, redis_url=services.redis.url)
     process = _spawn.Process(
         target=_work, args=(settings, theirs, os.getpid()), daemon=True, name="vidgen-film"
     )
@@ -274,12 +274,12 @@ def _work(settings: Settings, pipe: Connection, parent: int) -> None:
 
 def _make_films(settings: Settings, pipe: Connection) -> None:
     try:
-        with open_production(settings, patient=True, proven=True) as production:
+        with open_services(settings, patience="long", ping=False) as services:
             import_ahead()
             # Until now SIGTERM may end us anywhere: only a film leaves something to clean up.
             signal.signal(signal.SIGTERM, _leave)
             while True:
-                pipe.send(_answer(production, *pipe.recv()))
+                pipe.send(_answer(services, *pipe.recv()))
     except InfrastructureError as exc:
         pipe.send(_trouble(exc))
 
@@ -289,10 +289,10 @@ def _leave(number: int, _: FrameType | None) -> None:
 
 
 def _answer(
-    production: Production, template: Template, force: bool, spending: Spending
+    services: Services, template: Template, force: bool, spending: Spending
 ) -> Outcome | _Trouble:
     try:
-        return generate(production, template, force=force, spending=spending)
+        return generate(services, template, force=force, spending=spending)
     except InfrastructureError as exc:
         return _trouble(exc)
     except VidgenError as exc:

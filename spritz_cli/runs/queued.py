@@ -23,8 +23,8 @@ from spritz_cli.models import Outcome, OutcomeStatus, Template, Video
 from spritz_cli.runs.common import (
     Event as Event,
     OnEvent,
-    Production,
     Progress,
+    Services,
     Standing,
     crew_size,
     ignore,
@@ -45,24 +45,24 @@ T = TypeVar("T")
 
 
 def enqueue(
-    production: Production, items: Iterable[PlanItem], *, force: bool = False
+    services: Services, items: Iterable[PlanItem], *, force: bool = False
 ) -> list[tuple[Template, str]]:
     """Queue what has to be done and return at once; each template with its job id."""
-    if production.redis.embedded:
+    if services.redis.embedded:
         raise UsageError(
             "without REDIS_URL the queue ends with this command",
             hint="Set REDIS_URL and start `vidgen worker`, or wait for the films.",
         )
-    queue = _queue(production)
+    queue = _queue(services)
     try:
         due = in_order(item for item in items if item.action != "keep")
-        return [(item.template, _enqueue(production, queue, item, force)[0]) for item in due]
+        return [(item.template, _enqueue(services, queue, item, force)[0]) for item in due]
     finally:
         queue.close()
 
 
 def warm(
-    production: Production,
+    services: Services,
     items: Sequence[PlanItem],
     *,
     workers: int | None = None,
@@ -74,10 +74,10 @@ def warm(
     Starts workers here if none listens. Interrupted, it takes back what it
     queued, stops what it started and raises KeyboardInterrupt again.
     """
-    outcomes = settle_without_rendering(production, items, on_event)
+    outcomes = settle_without_rendering(services, items, on_event)
     rest = [item for item in items if item.template.name not in outcomes]
     if rest:
-        with _Run(production, workers or crew_size(rest), force, on_event) as run:
+        with _Run(services, workers or crew_size(rest), force, on_event) as run:
             outcomes |= run.make(rest)
     return [outcomes[item.template.name] for item in items]
 
@@ -104,21 +104,19 @@ _Look = tuple[_Awaited, JobState | None, LeaseInfo | None]
 class _Run:
     """The films that are left to make, and the loop that waits for them."""
 
-    def __init__(
-        self, production: Production, workers: int, force: bool, on_event: OnEvent
-    ) -> None:
-        settings = production.settings
-        self._production = production
+    def __init__(self, services: Services, workers: int, force: bool, on_event: OnEvent) -> None:
+        settings = services.settings
+        self._services = services
         self._size = workers
         self._force = force
         self._began = datetime.now(UTC)
-        self._queue = _queue(production)
+        self._queue = _queue(services)
         self._workers = LocalWorkers(
-            settings, production.redis.url, log=settings.state_dir / "worker.log"
+            settings, services.redis.url, log=settings.state_dir / "worker.log"
         )
         self._live: set[str] = set()
         self._looked_at = 0.0
-        self._progress = Progress(production.leases, on_event)
+        self._progress = Progress(services.leases, on_event)
         self._awaited: dict[str, _Awaited] = {}
         self._outcomes: dict[str, Outcome] = {}
 
@@ -143,7 +141,7 @@ class _Run:
         self._progress.queued(item.template)
 
     def _queued(self, item: PlanItem) -> tuple[str, bool]:
-        return self._outlast(lambda: _enqueue(self._production, self._queue, item, self._force))
+        return self._outlast(lambda: _enqueue(self._services, self._queue, item, self._force))
 
     def _look(self) -> None:
         films = list(self._awaited.values())
@@ -166,7 +164,7 @@ class _Run:
         if state is not None and state.status == "finished":
             self._finish(film, self._outcome(film, state))
         elif state is not None and state.status in ("failed", "stopped", "canceled"):
-            self._finish(film, _failure(self._production, film.template, _told(state)))
+            self._finish(film, _failure(self._services, film.template, _told(state)))
         elif holder is not None or self._credible(state):
             film.doubtful_since = None
         elif film.doubtful_since is None:
@@ -189,17 +187,17 @@ class _Run:
             self._finish(film, made)
         elif film.attempts >= MAX_ATTEMPTS:
             error = f"its worker vanished {film.attempts} times"
-            self._finish(film, _failure(self._production, film.template, error))
+            self._finish(film, _failure(self._services, film.template, error))
         else:
             self._outlast(lambda: self._queue.forget(film.job_id))
-            self._production.leases.release_dead([film.template.key])
+            self._services.leases.release_dead([film.template.key])
             film.job_id, film.ours = self._queued(film.item)
             film.attempts += 1
             film.doubtful_since = None
 
     def _made_since(self, film: _Awaited) -> Outcome | None:
         template = film.template
-        item = _plan(self._production, template)
+        item = _plan(self._services, template)
         if item.action == "make" or item.video is None:
             return None
         made = self._made_in_this_run(item.video)
@@ -217,10 +215,10 @@ class _Run:
         kind = getattr(errors, str(result.get("error_kind")), None)
         if isinstance(kind, type) and issubclass(kind, InfrastructureError):
             raise kind(error, hint=hint)
-        video = _published(self._production, template)
+        video = _published(self._services, template)
         if result.get("status") != "success" or video is None:
             error = f"{error}. {hint}" if hint else error
-            return _failure(self._production, template, error, state.seconds)
+            return _failure(self._services, template, error, state.seconds)
         found = result.get("fallback_used") == "cache"
         made = not found or self._made_in_this_run(video)
         # Found by the first attempt, it is another run's; by a later one, an earlier one's.
@@ -252,7 +250,7 @@ class _Run:
             return ask()
         except RedisUnavailable:
             # Our own client is the patient one: this returns when the server is back.
-            self._production.leases.holder("")
+            self._services.leases.holder("")
             return ask()
 
     def _close(self) -> None:
@@ -263,8 +261,8 @@ class _Run:
         with suppress(RedisUnavailable):
             # What a stopped worker put back is ours to take back too.
             self._forget_waiting(left)
-        withdraw_unfinished(self._production, [film.template.key for film in left])
-        self._production.store.sweep()
+        withdraw_unfinished(self._services, [film.template.key for film in left])
+        self._services.store.sweep()
         self._queue.close()
 
     def _forget_waiting(self, films: Sequence[_Awaited]) -> None:
@@ -282,22 +280,20 @@ def _waits_for(film: _Awaited, state: JobState | None, holder: LeaseInfo | None)
     return "worker" if state is not None and state.waiting else ""
 
 
-def _queue(production: Production) -> JobQueue:
-    settings = production.settings
-    return JobQueue(production.redis.url, settings.queue, job_timeout=settings.job_timeout)
+def _queue(services: Services) -> JobQueue:
+    settings = services.settings
+    return JobQueue(services.redis.url, settings.queue, job_timeout=settings.job_timeout)
 
 
-def _enqueue(
-    production: Production, queue: JobQueue, item: PlanItem, force: bool
-) -> tuple[str, bool]:
-    fingerprint = pipeline.fingerprint(item.template, production.tiers)
+def _enqueue(services: Services, queue: JobQueue, item: PlanItem, force: bool) -> tuple[str, bool]:
+    fingerprint = pipeline.fingerprint(item.template, services.tiers)
     spending = item.spending
-    if spending == "capped" and production.settings.ignores_budget:
+    if spending == "capped" and services.settings.ignores_budget:
         spending = "unlimited"
     return queue.enqueue(
         item.template,
         fingerprint,
-        ingredients=ingredients(item.template, production.tiers),
+        ingredients=ingredients(item.template, services.tiers),
         force=force,
         spending=spending,
     )
@@ -309,21 +305,19 @@ def _status(made: bool, *, ours: bool) -> OutcomeStatus:
     return "made" if ours else "joined"
 
 
-def _plan(production: Production, template: Template) -> PlanItem:
+def _plan(services: Services, template: Template) -> PlanItem:
     return pipeline.plan(
-        [template], store=production.store, manifest=production.manifest, tiers=production.tiers
+        [template], store=services.store, manifest=services.manifest, tiers=services.tiers
     ).items[0]
 
 
-def _failure(
-    production: Production, template: Template, error: str, seconds: float = 0.0
-) -> Outcome:
-    video = _published(production, template)
+def _failure(services: Services, template: Template, error: str, seconds: float = 0.0) -> Outcome:
+    video = _published(services, template)
     return Outcome(template.persona, template.topic, "failed", video, seconds, error)
 
 
-def _published(production: Production, template: Template) -> Video | None:
-    return production.manifest.peek(template.persona, template.topic)
+def _published(services: Services, template: Template) -> Video | None:
+    return services.manifest.peek(template.persona, template.topic)
 
 
 def _told(state: JobState) -> str:

@@ -24,7 +24,7 @@ from rq.job import Job
 from rq.worker import WorkerStatus
 from rq.worker_registration import register
 
-from spritz_cli.bootstrap import Production, import_ahead, open_production
+from spritz_cli.bootstrap import Services, import_ahead, open_services
 from spritz_cli.errors import RedisUnavailable, StorageError, UsageError, VidgenError
 from spritz_cli.films.generate import Spending, generate_when_free
 from spritz_cli.films.planning import ingredients as ingredients_here
@@ -92,10 +92,10 @@ def _answer(
     settings = load_settings()
     if spending == "unlimited":
         settings = settings.without_cap()
-    with open_production(settings, patient=True) as production:
-        template = production.catalog.get(persona, topic)
-        _require_same(ingredients, ingredients_here(template, production.tiers))
-        return _result(_generate(production, template, force, spending))
+    with open_services(settings, patience="long") as services:
+        template = services.catalog.get(persona, topic)
+        _require_same(ingredients, ingredients_here(template, services.tiers))
+        return _result(_generate(services, template, force, spending))
 
 
 def _require_same(theirs: Mapping[str, str], ours: Mapping[str, str]) -> None:
@@ -114,15 +114,13 @@ def _require_same(theirs: Mapping[str, str], ours: Mapping[str, str]) -> None:
     )
 
 
-def _generate(
-    production: Production, template: Template, force: bool, spending: Spending
-) -> Outcome:
+def _generate(services: Services, template: Template, force: bool, spending: Spending) -> Outcome:
     return generate_when_free(
         template,
-        store=production.store,
-        manifest=production.manifest,
-        leases=production.leases,
-        tiers=production.tiers,
+        store=services.store,
+        manifest=services.manifest,
+        leases=services.leases,
+        tiers=services.tiers,
         force=force,
         spending=spending,
     )
@@ -369,7 +367,7 @@ def _worker(settings: Settings, tag: str = "") -> FilmWorker:
         raise RedisUnavailable(
             "a worker needs a server that others can reach", hint="Set REDIS_URL."
         )
-    connection = connect(settings.redis_url, patient=True, decode_responses=False)
+    connection = connect(settings.redis_url, "long", decode_responses=False)
     queue = Queue(settings.queue, connection=connection, job_class=FilmJob, serializer="json")
     return FilmWorker(
         [queue],
@@ -399,9 +397,9 @@ def _retries_made(job: Job) -> int:
 def _tidy_up(job: Job) -> None:
     """Free the lease of a film whose process was killed, and remove its half-made files."""
     film = str(job.kwargs.get("persona")), str(job.kwargs.get("topic"))
-    with suppress(VidgenError), open_production(load_settings(), proven=True) as production:
-        withdraw_unfinished(production, [manifest_key(*film)])
-        production.store.sweep()
+    with suppress(VidgenError), open_services(load_settings(), ping=False) as services:
+        withdraw_unfinished(services, [manifest_key(*film)])
+        services.store.sweep()
 
 
 def _kill_group(pid: int) -> None:

@@ -104,7 +104,7 @@ class _Health:
     def __init__(
         self, settings: Settings, redis_url: str, workers: LocalWorkers, file: Path | None
     ) -> None:
-        self._queue = JobQueue(redis_url, settings.queue, hurried=True)
+        self._queue = JobQueue(redis_url, settings.queue, patience="short")
         self._workers = workers
         self._file = file
         self._looked_at = 0.0

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from spritz_cli.errors import StorageError
-from spritz_cli.locations import Location
-from spritz_cli.models import Template
+from spritz_cli.models import Location, Template
 from spritz_cli.storage.budget import Charge
 from spritz_cli.storage.files.base import DiskFiles, Files, at_once
 from spritz_cli.storage.files.disk import disk_errors, measure

@@ -108,7 +108,7 @@ class VideoManifest:
 
         A server that hangs costs each question a few seconds, then RedisUnavailable.
         """
-        return cls(connect(url, hurried=True), prefix, ttl_days)
+        return cls(connect(url, "short"), prefix, ttl_days)
 
     def get(self, persona: str, topic: str) -> Video | None:
         """Return the entry for a reader: counts a hit or a miss, notes the access."""

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from spritz_cli.errors import StorageError
-from spritz_cli.locations import Location
-from spritz_cli.models import Film, Template, Tier, Video
+from spritz_cli.models import Location, RenderedFilm, Template, Tier, Video
 from spritz_cli.storage.files.base import Content, DiskFiles, Files, FoundFile, at_once
 from spritz_cli.storage.files.disk import FileRecord, disk_errors, measure
 
@@ -37,7 +36,7 @@ _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _FILE = re.compile(rf"([0-9a-f]{{16}})\.({'|'.join(SUFFIXES)})")
 
 
-class StoredVideo(NamedTuple):
+class StoredFilm(NamedTuple):
     """The files of one `<hash>.*` group, the sidecar last; `published` if it is there."""
 
     persona: str
@@ -76,7 +75,7 @@ class VideoStore:
 
     def publish(
         self,
-        film: Film,
+        film: RenderedFilm,
         template: Template,
         *,
         tier: Tier,
@@ -204,13 +203,13 @@ class VideoStore:
         """Note that a film is still wanted: its age for `cleanup` starts anew."""
         self._files.touch(_beside(self._required(video)[1], SIDECAR))
 
-    def videos(self) -> Iterator[StoredVideo]:
+    def videos(self) -> Iterator[StoredFilm]:
         """Yield every `<hash>.*` group, complete or not, in the order of their names."""
         found = (file for file in self._files.find("") if _is_address(file.name.split("/")))
         for stem, files in groupby(found, key=_stem):
             yield _stored_video(stem, list(files), self.place)
 
-    def modified_at(self, film: StoredVideo) -> float:
+    def modified_at(self, film: StoredFilm) -> float:
         """Return when one of its files was changed last, as of now."""
         stem = f"{film.persona}/{film.topic}/{film.hash}"
         return max((file.modified_at for file in self._files.find(f"{stem}.")), default=0.0)
@@ -338,7 +337,7 @@ def _is_address(parts: Sequence[str]) -> bool:
     )
 
 
-def _measure_all(film: Film) -> dict[str, FileRecord]:
+def _measure_all(film: RenderedFilm) -> dict[str, FileRecord]:
     return {
         VIDEO: measure(film.video),
         POSTER: measure(film.poster),
@@ -374,10 +373,10 @@ def _stem(file: FoundFile) -> str:
     return file.name.rpartition(".")[0]
 
 
-def _stored_video(stem: str, files: Sequence[FoundFile], root: Location) -> StoredVideo:
+def _stored_video(stem: str, files: Sequence[FoundFile], root: Location) -> StoredFilm:
     persona, topic, name = stem.split("/")
     ordered = sorted(files, key=lambda file: SUFFIXES.index(file.name.rpartition(".")[2]))
-    return StoredVideo(
+    return StoredFilm(
         persona=persona,
         topic=topic,
         hash=name,

@@ -9,7 +9,7 @@ from typing import Any
 from redis import Redis
 
 from spritz_cli.errors import VidgenError
-from spritz_cli.models import Cue, Film, KeyFigure, Template, TextCard, Tier
+from spritz_cli.models import Cue, KeyFigure, RenderedFilm, Template, TextCard, Tier
 from spritz_cli.storage.footage import Order
 from spritz_cli.tiers.base import Offer, Progress
 from spritz_cli.tiers.brief import wish
@@ -69,9 +69,9 @@ def sample_order(template: Template | None = None, **changes: Any) -> Order:
     return order._replace(**changes)
 
 
-def sample_film(folder: Path, content: str = "film") -> Film:
+def sample_film(folder: Path, content: str = "film") -> RenderedFilm:
     """Write a file set whose digest depends on `content` (no player could show it)."""
-    film = Film(
+    film = RenderedFilm(
         video=folder / "film.mp4",
         poster=folder / "poster.webp",
         captions=folder / "captions.vtt",
@@ -118,7 +118,7 @@ class FakeTier:
         """Return `price` for every template."""
         return Offer(self.price)
 
-    def make(self, template: Template, scratch: Path, progress: Progress) -> Film:
+    def make(self, template: Template, scratch: Path, progress: Progress) -> RenderedFilm:
         """Write the files of `sample_film`, with a digest of its own for each template."""
         self.made.append(template.name)
         if self.error:

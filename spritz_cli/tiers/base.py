@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from spritz_cli.errors import VidgenError
-from spritz_cli.models import Film, Template, Tier
+from spritz_cli.models import RenderedFilm, Template, Tier
 
 
 class Progress(Protocol):
@@ -53,4 +53,4 @@ class FilmTier(Protocol):
     @property
     def name(self) -> Tier: ...
 
-    def make(self, template: Template, scratch: Path, progress: Progress) -> Film: ...
+    def make(self, template: Template, scratch: Path, progress: Progress) -> RenderedFilm: ...

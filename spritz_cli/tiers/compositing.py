@@ -8,7 +8,7 @@ from pathlib import Path
 from spritz_cli.errors import RenderError
 from spritz_cli.media import captions, ffmpeg
 from spritz_cli.media.montage import Clip, Frame
-from spritz_cli.models import Film
+from spritz_cli.models import RenderedFilm
 from spritz_cli.scene import tokens
 from spritz_cli.scene.drawing import Scene, frames
 from spritz_cli.tiers.base import Progress
@@ -25,7 +25,7 @@ def compose(
     segments: Sequence[Path],
     scratch: Path,
     progress: Progress,
-) -> Film:
+) -> RenderedFilm:
     """Write film, poster and captions from segments of footage in their order, under a scene.
 
     Raises RenderError when the footage is damaged or much too short.
@@ -42,7 +42,7 @@ def compose(
         captions=vtt,
     )
     _save_poster(video, scene.duration, poster)
-    return Film(video, poster, vtt, scene.duration, FRAME.width, FRAME.height)
+    return RenderedFilm(video, poster, vtt, scene.duration, FRAME.width, FRAME.height)
 
 
 def _clips(segments: Sequence[Path], scene: Scene) -> list[Clip]:

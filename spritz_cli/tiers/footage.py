@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from spritz_cli.errors import EncoderKilled, RenderError
-from spritz_cli.models import Film, Source, Template
+from spritz_cli.models import RenderedFilm, Source, Template
 from spritz_cli.scene.library import SceneLibrary
 from spritz_cli.storage.footage import FootageStore, Order
 from spritz_cli.storage.upgrades import NEVER, Owed, Upgrades
@@ -37,7 +37,7 @@ FOOTAGE_SHARE = 0.5
 DAY_SECONDS = 86_400.0
 
 
-class SoraTier:
+class FootageTier:
     """Buys footage from a server that speaks the Videos API, or uses what was bought."""
 
     name: Literal["sora"] = "sora"
@@ -80,7 +80,7 @@ class SoraTier:
             return Offer(micro)
         return Offer(micro, owed.retry_at, owed.reason, owed.error)
 
-    def make(self, template: Template, scratch: Path, progress: Progress) -> Film:
+    def make(self, template: Template, scratch: Path, progress: Progress) -> RenderedFilm:
         """Buy what is missing, within the budget, and draw over it."""
         try:
             film = self._film(template, scratch, progress)
@@ -93,7 +93,7 @@ class SoraTier:
         self._upgrades.forget(template.key)
         return film
 
-    def _film(self, template: Template, scratch: Path, progress: Progress) -> Film:
+    def _film(self, template: Template, scratch: Path, progress: Progress) -> RenderedFilm:
         from spritz_cli.tiers.compositing import compose
 
         orders = self._orders(template, scratch, progress)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from spritz_cli.media import captions, ffmpeg
-from spritz_cli.models import Film, Template
+from spritz_cli.models import RenderedFilm, Template
 from spritz_cli.scene import tokens
 from spritz_cli.scene.library import SceneLibrary
 from spritz_cli.tiers.base import Offer, Progress
@@ -41,7 +41,7 @@ class StaticTier:
         """Drawing is free."""
         return Offer()
 
-    def make(self, template: Template, scratch: Path, progress: Progress) -> Film:
+    def make(self, template: Template, scratch: Path, progress: Progress) -> RenderedFilm:
         """Write film, poster and captions; the poster is the last frame."""
         from spritz_cli.scene.drawing import held
 
@@ -58,7 +58,7 @@ class StaticTier:
             held=still,
             captions=vtt,
         )
-        return Film(video, poster, vtt, scene.duration, tokens.WIDTH, tokens.HEIGHT)
+        return RenderedFilm(video, poster, vtt, scene.duration, tokens.WIDTH, tokens.HEIGHT)
 
 
 def drawing_inputs(library: SceneLibrary, template: Template, scene: str) -> dict[str, Any]:

@@ -17,8 +17,7 @@ import pytest
 
 from spritz_cli.errors import StorageError
 from spritz_cli.films.cleanup import ORPHANED, apply_cleanup, plan_cleanup
-from spritz_cli.locations import ObjectPath
-from spritz_cli.models import Template, Video
+from spritz_cli.models import ObjectPath, Template, Video
 from spritz_cli.storage.files.base import DiskFiles, Files
 from spritz_cli.storage.footage import FootageStore, Order
 from spritz_cli.storage.leases import Leases

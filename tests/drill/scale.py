@@ -18,10 +18,10 @@ from typing import Any
 
 from redis import Redis
 
-from spritz_cli.bootstrap import Production
+from spritz_cli.bootstrap import Services
 from spritz_cli.catalog.schema import MAX_TEMPLATES
 from spritz_cli.films.planning import Judge
-from spritz_cli.models import Film
+from spritz_cli.models import RenderedFilm
 from spritz_cli.settings import PACKAGE, Settings, shipped
 from spritz_cli.storage.redis.connection import OpenRedis
 from tests.drill.house import NEW, Server, kill
@@ -285,22 +285,22 @@ def _publish_all(folder: Path, url: str) -> None:
     # The films are copies: that a power cut could lose them does not matter here.
     os.fsync = lambda fd: None
     with Redis.from_url(url, decode_responses=True) as client:
-        production = Production(settings, OpenRedis(client, url))
-        store, manifest, leases = production.store, production.manifest, production.leases
-        first, *others = production.catalog.templates
+        services = Services(settings, OpenRedis(client, url))
+        store, manifest, leases = services.store, services.manifest, services.leases
+        first, *others = services.catalog.templates
         made = pipeline.generate_video(
-            first, store=store, manifest=manifest, leases=leases, tiers=production.tiers
+            first, store=store, manifest=manifest, leases=leases, tiers=services.tiers
         )
         assert made.video is not None
         original = store.path(made.video)
         for template in others:
-            judge = Judge(template, store, manifest, production.tiers)
+            judge = Judge(template, store, manifest, services.tiers)
             with leases.acquire(template.key) as lease, store.staging() as scratch:
                 video, poster, vtt = (scratch / f"film.{kind}" for kind in ("mp4", "webp", "vtt"))
                 for copy in (video, poster, vtt):
                     shutil.copyfile(original.with_suffix(copy.suffix), copy)
                 entry = store.publish(
-                    Film(video, poster, vtt, 5.0, 1280, 720),
+                    RenderedFilm(video, poster, vtt, 5.0, 1280, 720),
                     template,
                     tier="static",
                     fingerprint=judge.fingerprints["static"],

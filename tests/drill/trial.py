@@ -13,7 +13,7 @@ from pathlib import Path
 
 from redis import Redis
 
-from spritz_cli.bootstrap import Production, open_production
+from spritz_cli.bootstrap import Services, open_services
 from spritz_cli.settings import Settings
 from spritz_cli.storage.redis.connection import OpenRedis
 from tests.drill.faults import Fault, Scene, Struck, clock_of, command
@@ -210,17 +210,17 @@ def _count(published: Counter[str], result: Result) -> None:
 
 
 def _examine(house: House, result: Result) -> None:
-    with _opened(house) as production:
-        result.lost = [topic for topic in FILMS if not _is_whole(production, topic)]
-        result.stuck = list(_stuck(production.redis.client))
-    result.leftovers += _stray(production, house.videos)
+    with _opened(house) as services:
+        result.lost = [topic for topic in FILMS if not _is_whole(services, topic)]
+        result.stuck = list(_stuck(services.redis.client))
+    result.leftovers += _stray(services, house.videos)
 
 
-def _is_whole(production: Production, topic: str) -> bool:
-    video = production.manifest.peek("newcomer", topic)
+def _is_whole(services: Services, topic: str) -> bool:
+    video = services.manifest.peek("newcomer", topic)
     if video is None or video.status != "ready" or video.text_body != TEXT:
         return False
-    return production.store.verify(video)
+    return services.store.verify(video)
 
 
 def _stuck(client: Redis) -> Iterator[str]:
@@ -237,9 +237,9 @@ def _stuck(client: Redis) -> Iterator[str]:
         yield f"rq:wip: {started} jobs"
 
 
-def _stray(production: Production, videos: Path) -> list[str]:
+def _stray(services: Services, videos: Path) -> list[str]:
     """Return what lies in the videos directory and is no part of a published film."""
-    store = production.store
+    store = services.store
     kept = {path for film in store.videos() if film.published for path in film.paths}
     found = (path for path in videos.rglob("*") if path.is_file() and path not in kept)
     return [
@@ -251,11 +251,11 @@ def _stray(production: Production, videos: Path) -> list[str]:
 
 
 @contextmanager
-def _opened(house: House) -> Iterator[Production]:
+def _opened(house: House) -> Iterator[Services]:
     if house.server is None:
-        with open_production(house.settings) as production:
-            yield production
+        with open_services(house.settings) as services:
+            yield services
         return
     settings: Settings = house.settings
     with Redis.from_url(house.server.url, decode_responses=True) as client:
-        yield Production(settings, OpenRedis(client, house.server.url))
+        yield Services(settings, OpenRedis(client, house.server.url))

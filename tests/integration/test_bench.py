@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from spritz_cli import bench
-from spritz_cli.bootstrap import open_production
+from spritz_cli.bootstrap import open_services
 from spritz_cli.cli import main
 from spritz_cli.cli.bench import COMMANDS, _changes
 from spritz_cli.cli.options import selection
@@ -43,8 +43,8 @@ def test_a_command_is_measured_as_a_process(tmp_path: Path) -> None:
 def test_a_second_warm_is_measured_where_nothing_is_left_to_make(catalog) -> None:
     assert ("warm", "--all") in COMMANDS
     with bench.current_project(catalog, shipped_scenes()) as settings:
-        with open_production(settings) as production:
-            items = planned(production, selection(None, None), force=False)
+        with open_services(settings) as services:
+            items = planned(services, selection(None, None), force=False)
         assert {item.action for item in items} == {"keep"}
         figures = bench.measure_command(["warm", "--all"], settings, runs=1)
         assert figures.wall > 0

@@ -14,7 +14,7 @@ from PIL import Image
 from spritz_cli.errors import RenderError, StorageError
 from spritz_cli.media import ffmpeg
 from spritz_cli.media.captions import parse_webvtt
-from spritz_cli.models import Cue, Film, Template
+from spritz_cli.models import Cue, RenderedFilm, Template
 from spritz_cli.scene import tokens
 from spritz_cli.scene.drawing import Scene
 from spritz_cli.tiers.compositing import FRAME, compose
@@ -60,8 +60,8 @@ def shoot(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def composed(template, tmp_path: Path) -> Callable[..., Film]:
-    def make(*segments: Path, **changes) -> Film:
+def composed(template, tmp_path: Path) -> Callable[..., RenderedFilm]:
+    def make(*segments: Path, **changes) -> RenderedFilm:
         scratch = tmp_path / "scratch"
         scratch.mkdir(exist_ok=True)
         return compose(overlay(replace(template, **changes)), segments, scratch, silent)
@@ -81,7 +81,7 @@ def run(*arguments: str) -> None:
     subprocess.run([ffmpeg.binary(), "-nostdin", "-v", "error", "-y", *arguments], check=True)
 
 
-def colour(film: Film, second: float, point: tuple[int, int]) -> tuple[int, int, int]:
+def colour(film: RenderedFilm, second: float, point: tuple[int, int]) -> tuple[int, int, int]:
     """Red, green, blue of a finished film."""
     pixels = ffmpeg.still(film.video, second, width=1280, height=720)
     at = 4 * (point[1] * 1280 + point[0])
@@ -169,7 +169,7 @@ def test_the_same_footage_gives_the_same_bytes(shoot, composed) -> None:
     assert [path.read_bytes() for path in files(composed(*segments))] == first
 
 
-def files(film: Film) -> tuple[Path, Path, Path]:
+def files(film: RenderedFilm) -> tuple[Path, Path, Path]:
     return film.video, film.poster, film.captions
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from spritz_cli.bootstrap import Production, open_production
+from spritz_cli.bootstrap import Services, open_services
 from spritz_cli.cli.app import run
 from spritz_cli.films.planning import Judge, PlanItem, plan
 from spritz_cli.models import Template
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes
 WRITER = """
 import random, sys
 from pathlib import Path
-from spritz_cli.locations import ObjectPath
+from spritz_cli.models import ObjectPath
 from spritz_cli.storage.files.bucket import BucketFiles
 from spritz_cli.storage.videos import VideoStore
 from spritz_cli.testing import sample_film, sample_template
@@ -88,8 +88,8 @@ def kill(family: Family) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def production(folder: Path) -> Production:
-    return open_production(load_settings(dict(os.environ), folder))
+def services(folder: Path) -> Services:
+    return open_services(load_settings(dict(os.environ), folder))
 
 
 def outcomes(process: subprocess.Popen[str]) -> dict[str, str]:
@@ -119,7 +119,7 @@ def test_two_hosts_with_one_redis_and_one_bucket_make_each_film_once(
         assert statuses.count("made") == 1, told
         assert {"unchanged", "joined"} & set(statuses), told
     for host in hosts:
-        with production(host) as other:
+        with services(host) as other:
             videos = list(other.manifest.entries())
             assert len(videos) == 2
             assert other.store.all_intact(videos) == [True, True]
@@ -149,13 +149,13 @@ def test_a_run_killed_in_the_middle_of_an_upload_publishes_nothing_by_half(
     left = keys(server, prefix)
     assert [name for name in left if name.endswith(".mp4")]
     assert not [name for name in left if name.endswith(".json")]
-    with production(tmp_path) as between:
+    with services(tmp_path) as between:
         assert not [entry for entry in between.manifest.entries() if entry.status == "ready"]
         assert [film.published for film in between.store.videos()] == [False] * 2
 
     monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
     assert set(outcomes(family.start(RUN, "jobs", tmp_path)).values()) <= {"made", "joined"}
-    with production(tmp_path) as after:
+    with services(tmp_path) as after:
         videos = list(after.manifest.entries())
         assert len(videos) == 2
         assert all(after.store.verify(video) for video in videos)
@@ -165,7 +165,7 @@ def test_a_run_killed_in_the_middle_of_an_upload_publishes_nothing_by_half(
 def test_writers_killed_at_any_instant_leave_no_half_published_film(
     tmp_path: Path, prefix: str
 ) -> None:
-    with production(tmp_path) as found:
+    with services(tmp_path) as found:
         store = found.store
         # Two hosts never publish the same template at the same time: that is what leases are for.
         for _ in range(3):
@@ -247,7 +247,7 @@ def test_to_plan_and_to_report_asks_each_sidecar_and_lists_once(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_project(tmp_path, {f"t{number}": 5 for number in range(films)})
-    with production(tmp_path) as found:
+    with services(tmp_path) as found:
         for template in found.catalog.templates:
             publish(found, template)
         requests = Counted(found)
@@ -266,7 +266,7 @@ def test_to_plan_and_to_report_asks_each_sidecar_and_lists_once(
         assert requests.take() == {"ListObjectsV2": 2, "GetObject": films}
 
 
-def publish(found: Production, template: Template) -> None:
+def publish(found: Services, template: Template) -> None:
     judge = Judge(template, found.store, found.manifest, found.tiers)
     with found.leases.acquire(template.key) as lease, found.store.staging() as scratch:
         video = found.store.publish(
@@ -280,7 +280,7 @@ def publish(found: Production, template: Template) -> None:
         found.manifest.publish(video, lease)
 
 
-def planned(found: Production) -> Sequence[PlanItem]:
+def planned(found: Services) -> Sequence[PlanItem]:
     return plan(
         found.catalog.templates, store=found.store, manifest=found.manifest, tiers=found.tiers
     ).items
@@ -289,7 +289,7 @@ def planned(found: Production) -> Sequence[PlanItem]:
 class Counted:
     """Counts what a bucket is asked."""
 
-    def __init__(self, found: Production) -> None:
+    def __init__(self, found: Services) -> None:
         self._asked: list[str] = []
         from spritz_cli.storage.files.bucket import BucketFiles
 

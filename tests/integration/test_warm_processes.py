@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from spritz_cli.bootstrap import open_production
+from spritz_cli.bootstrap import open_services
 from spritz_cli.models import Template
 from spritz_cli.settings import Settings, load_settings
 from tests.processes import ROOT, Family, wait_until
@@ -52,11 +52,11 @@ def nobody_is_left(family: Family) -> bool:
 
 
 def assert_nothing_is_left(settings: Settings) -> None:
-    with open_production(settings) as production:
-        films: tuple[Template, ...] = production.catalog.templates
-        assert production.leases.holders([film.key for film in films]) == [None] * len(films)
-        assert production.store.abandoned() == []
-        assert all(stored.published for stored in production.store.videos())
+    with open_services(settings) as services:
+        films: tuple[Template, ...] = services.catalog.templates
+        assert services.leases.holders([film.key for film in films]) == [None] * len(films)
+        assert services.store.abandoned() == []
+        assert all(stored.published for stored in services.store.videos())
 
 
 @both_modes
@@ -76,8 +76,8 @@ def test_both_modes_make_the_same_bytes(tmp_path: Path, family: Family) -> None:
     for mode in ("sync", "jobs"):
         settings = write_project(tmp_path / mode, {"one": 5})
         assert statuses(family.start(RUN, mode, tmp_path / mode)) == ["made"]
-        with open_production(settings) as production:
-            video = production.manifest.peek("newcomer", "one")
+        with open_services(settings) as services:
+            video = services.manifest.peek("newcomer", "one")
             assert video is not None
             hashes.append(video.sha256)
     assert hashes[0] == hashes[1]
@@ -96,8 +96,8 @@ def test_runs_at_the_same_time_make_each_film_once(
         told = [run[name][0] for run in found]
         assert told.count("made") == 1
         assert {"unchanged", "joined"} & set(told)
-    with open_production(settings) as production:
-        assert len(list(production.store.videos())) == 3
+    with open_services(settings) as services:
+        assert len(list(services.store.videos())) == 3
     assert_nothing_is_left(settings)
     wait_until(lambda: nobody_is_left(family), 5)
 
@@ -205,8 +205,8 @@ def test_a_film_whose_process_is_always_killed_fails_and_is_not_left_in_processi
     (status, error) = outcomes(run)["newcomer/long"]
     assert status == "failed"
     assert "ended early 3 times: it was killed, perhaps because the machine" in error
-    with open_production(settings) as production:
-        assert production.manifest.peek("newcomer", "long") is None
+    with open_services(settings) as services:
+        assert services.manifest.peek("newcomer", "long") is None
     assert_nothing_is_left(settings)
 
 
@@ -228,9 +228,9 @@ def test_an_interrupted_run_does_not_take_its_films_from_another_run(
     first = family.start(RUN, "jobs", tmp_path, "1")
     wait_until(lambda: family.alive("ffmpeg"))
     second = family.start(RUN, "jobs", tmp_path, "1")
-    with open_production(load_settings({}, tmp_path)) as production:
+    with open_services(load_settings({}, tmp_path)) as services:
         # The second has joined once it listens to the server as a client.
-        wait_until(lambda: len(production.redis.client.client_list()) > 6)
+        wait_until(lambda: len(services.redis.client.client_list()) > 6)
     os.killpg(first.pid, signal.SIGINT)
     first.communicate(timeout=15)
 
@@ -246,9 +246,9 @@ def test_a_server_that_forgets_its_jobs_while_they_run_costs_no_film(
     settings = write_project(tmp_path, {"one": 6})
     run = family.start(RUN, "jobs", tmp_path, "1")
     wait_until(lambda: family.alive("ffmpeg"))
-    with open_production(settings) as production:
-        for key in production.redis.client.scan_iter(forgotten):
-            production.redis.client.delete(key)
+    with open_services(settings) as services:
+        for key in services.redis.client.scan_iter(forgotten):
+            services.redis.client.delete(key)
 
     assert statuses(run) == ["made"]
     assert_nothing_is_left(settings)

@@ -18,7 +18,7 @@ from redis import Redis
 from rq import Callback, Queue
 from rq.job import Job
 
-from spritz_cli.bootstrap import Production, open_production
+from spritz_cli.bootstrap import Services, open_services
 from spritz_cli.films import generate as pipeline
 from spritz_cli.films.planning import PlanItem, ingredients
 from spritz_cli.models import Template
@@ -35,29 +35,29 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes
 
 @dataclass
 class Hall:
-    """A production, its queue, and workers that are gone after the test."""
+    """A services, its queue, and workers that are gone after the test."""
 
-    production: Production
+    services: Services
     queue: JobQueue
     workers: LocalWorkers
     family: Family
     connection: Redis
 
     def template(self, topic: str) -> Template:
-        return self.production.catalog.get("newcomer", topic)
+        return self.services.catalog.get("newcomer", topic)
 
     def enqueue(self, topic: str, **options: Any) -> tuple[str, bool]:
         template = self.template(topic)
-        digest = pipeline.fingerprint(template, self.production.tiers)
-        found = ingredients(template, self.production.tiers)
+        digest = pipeline.fingerprint(template, self.services.tiers)
+        found = ingredients(template, self.services.tiers)
         return self.queue.enqueue(template, digest, ingredients=found, **options)
 
     def work_elsewhere(self, folder: Path) -> LocalWorkers:
         """Start a worker that has its own catalog and scenes, and our server and films."""
         settings = replace(
-            write_project(folder, {"short": 5}, count=7), videos_dir=self.production.store.root
+            write_project(folder, {"short": 5}, count=7), videos_dir=self.services.store.root
         )
-        workers = LocalWorkers(settings, self.production.redis.url, log=folder / "worker.log")
+        workers = LocalWorkers(settings, self.services.redis.url, log=folder / "worker.log")
         workers.start(1)
         return workers
 
@@ -69,7 +69,7 @@ class Hall:
         return int(fields[1])
 
     def lease(self, topic: str) -> LeaseInfo | None:
-        return self.production.leases.holder(self.template(topic).key)
+        return self.services.leases.holder(self.template(topic).key)
 
     def state(self, job_id: str) -> JobState | None:
         return self.queue.look([job_id])[0]
@@ -89,11 +89,11 @@ def hall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hall]:
     monkeypatch.chdir(tmp_path)
     family = Family()
     monkeypatch.setenv(*family.mark.split("="))
-    with open_production(settings) as production:
-        connection = Redis.from_url(production.redis.url)
-        workers = LocalWorkers(settings, production.redis.url, log=tmp_path / "worker.log")
-        queue = JobQueue(production.redis.url, settings.queue)
-        yield Hall(production, queue, workers, family, connection)
+    with open_services(settings) as services:
+        connection = Redis.from_url(services.redis.url)
+        workers = LocalWorkers(settings, services.redis.url, log=tmp_path / "worker.log")
+        queue = JobQueue(services.redis.url, settings.queue)
+        yield Hall(services, queue, workers, family, connection)
         workers.stop()
         queue.close()
         connection.close()
@@ -103,7 +103,7 @@ def test_a_worker_makes_the_film_and_answers_in_the_words_of_the_contract(hall: 
     job_id, created = hall.enqueue("short")
     hall.workers.start(1)
     state = wait_until(lambda: hall.ended(job_id))
-    video = hall.production.manifest.peek("newcomer", "short")
+    video = hall.services.manifest.peek("newcomer", "short")
 
     assert created
     assert video is not None
@@ -121,7 +121,7 @@ def test_a_worker_makes_the_film_and_answers_in_the_words_of_the_contract(hall: 
 def test_the_job_function_answers_cache_when_there_is_nothing_to_do(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("REDIS_URL", hall.production.redis.url)
+    monkeypatch.setenv("REDIS_URL", hall.services.redis.url)
     first = worker.generate_video_job("newcomer", "short", "by-hand")
     second = worker.generate_video_job("newcomer", "short", "by-hand")
 
@@ -131,8 +131,8 @@ def test_the_job_function_answers_cache_when_there_is_nothing_to_do(
 
 
 def test_the_job_function_tells_what_failed(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REDIS_URL", hall.production.redis.url)
-    scene = hall.production.settings.scenes / "card.svg.j2"
+    monkeypatch.setenv("REDIS_URL", hall.services.redis.url)
+    scene = hall.services.settings.scenes / "card.svg.j2"
     scene.write_text("<svg>{{ nothing }}</svg>")
     failed = worker.generate_video_job("newcomer", "broken", "by-hand")
     unknown = worker.generate_video_job("newcomer", "nothing", "by-hand")
@@ -208,7 +208,7 @@ def test_a_job_that_a_worker_was_just_taking_goes_back_to_its_place(
     job_id, _ = hall.enqueue("short")
     hall.enqueue("long")
     hall.connection.lmove("rq:queue:video_generation", "rq:queue:video_generation:intermediate")
-    monkeypatch.setenv("REDIS_URL", hall.production.redis.url)
+    monkeypatch.setenv("REDIS_URL", hall.services.redis.url)
     leaving = worker._worker(load_settings())
     leaving._put_back_untaken(leaving.queues[0])
 
@@ -222,7 +222,7 @@ def test_a_job_whose_process_is_killed_before_it_began_is_put_back_once(
 ) -> None:
     job_id, _ = hall.enqueue("short")
     hall.connection.lmove("rq:queue:video_generation", "rq:queue:video_generation:intermediate")
-    monkeypatch.setenv("REDIS_URL", hall.production.redis.url)
+    monkeypatch.setenv("REDIS_URL", hall.services.redis.url)
     monkeypatch.setattr("spritz_cli.runs.worker.KILLED_PAUSES", (0.0,))
     parent = worker._worker(load_settings())
     job = Job.fetch(job_id, connection=hall.connection, serializer="json")
@@ -240,16 +240,16 @@ def test_a_job_whose_worker_was_killed_after_its_film_was_published_is_forgotten
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id, _ = hall.enqueue("short")
-    monkeypatch.setenv("REDIS_URL", hall.production.redis.url)
+    monkeypatch.setenv("REDIS_URL", hall.services.redis.url)
     killed = worker._worker(load_settings())
     job = Job.fetch(job_id, connection=hall.connection, serializer="json")
     killed.prepare_execution(job)
     killed.connection.close()
     template = hall.template("short")
     item = PlanItem(template, "make", "new")
-    with jobs._Run(hall.production, 1, False, runs.ignore) as run:
+    with jobs._Run(hall.services, 1, False, runs.ignore) as run:
         run._awaited[template.name] = film = jobs._Awaited(item, job_id, ours=True)
-        runs.generate(hall.production, template)
+        runs.generate(hall.services, template)
         run._try_again(film)
         outcome = run._outcomes[template.name]
 
@@ -261,7 +261,7 @@ def test_a_job_whose_worker_was_killed_after_its_film_was_published_is_forgotten
 def test_a_worker_that_the_server_forgot_makes_itself_known_again(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("REDIS_URL", hall.production.redis.url)
+    monkeypatch.setenv("REDIS_URL", hall.services.redis.url)
     forgotten = worker._worker(load_settings())
     forgotten.register_birth()
     for key in hall.connection.scan_iter("rq:*"):
@@ -274,7 +274,7 @@ def test_a_worker_that_the_server_forgot_makes_itself_known_again(
 
 
 def test_a_film_whose_process_is_killed_is_begun_again(hall: Hall) -> None:
-    write_project(hall.production.settings.catalog.parent, {"short": 8})
+    write_project(hall.services.settings.catalog.parent, {"short": 8})
     job_id, _ = hall.enqueue("short")
     hall.workers.start(1)
     os.kill(hall.film_process(), signal.SIGKILL)
@@ -282,7 +282,7 @@ def test_a_film_whose_process_is_killed_is_begun_again(hall: Hall) -> None:
     # At once, before the next attempt: nothing is left of the first.
     wait_until(lambda: not hall.family.alive("ffmpeg"))
     wait_until(lambda: hall.lease("short") is None, 1)
-    wait_until(lambda: list((hall.production.store.root / ".staging").glob("*/")) == [], 1)
+    wait_until(lambda: list((hall.services.store.root / ".staging").glob("*/")) == [], 1)
     assert wait_until(lambda: hall.ended(job_id), 30).result["status"] == "success"
 
 
@@ -302,9 +302,9 @@ def test_a_film_whose_process_is_always_killed_fails(hall: Hall) -> None:
 def test_a_disk_that_is_unusable_for_a_moment_costs_no_film(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("REDIS_URL", hall.production.redis.url)
+    monkeypatch.setenv("REDIS_URL", hall.services.redis.url)
     monkeypatch.setattr("spritz_cli.runs.worker.PAUSES", (0.6,))
-    obstacle = hall.production.store.root
+    obstacle = hall.services.store.root
     obstacle.write_text("in the way")
     mended = threading.Timer(0.4, obstacle.unlink)
     mended.start()
@@ -317,9 +317,9 @@ def test_a_disk_that_is_unusable_for_a_moment_costs_no_film(
 def test_a_disk_that_stays_unusable_is_told_as_the_reason(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("REDIS_URL", hall.production.redis.url)
+    monkeypatch.setenv("REDIS_URL", hall.services.redis.url)
     monkeypatch.setattr("spritz_cli.runs.worker.PAUSES", (0.01, 0.01))
-    hall.production.store.root.write_text("in the way")
+    hall.services.store.root.write_text("in the way")
     failed = worker.generate_video_job("newcomer", "short", "by-hand")
 
     assert (failed["status"], failed["error_kind"]) == ("failed", "StorageError")
@@ -331,15 +331,15 @@ def test_a_disk_that_stays_unusable_is_told_as_the_reason(
 def test_a_worker_with_other_files_refuses_the_job_and_says_which(
     hall: Hall, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setenv("REDIS_URL", hall.production.redis.url)
-    theirs = ingredients(hall.template("short"), hall.production.tiers)
+    monkeypatch.setenv("REDIS_URL", hall.services.redis.url)
+    theirs = ingredients(hall.template("short"), hall.services.tiers)
     ours = theirs | {name: "0123456789ab"}
     answer = worker.generate_video_job("newcomer", "short", "by-hand", ingredients=ours)
 
     assert (answer["status"], answer["fallback_used"]) == ("failed", "text")
     assert f"has another {name}: {theirs[name]}, the job was queued with 0123" in answer["error"]
     assert "same templates.yaml, svg_templates and version" in answer["hint"]
-    assert hall.production.manifest.peek("newcomer", "short") is None
+    assert hall.services.manifest.peek("newcomer", "short") is None
 
 
 def test_a_run_tells_that_the_workers_have_another_catalog_and_changes_nothing(
@@ -350,41 +350,41 @@ def test_a_run_tells_that_the_workers_have_another_catalog_and_changes_nothing(
     template = hall.template("short")
     plan = pipeline.plan(
         [template],
-        store=hall.production.store,
-        manifest=hall.production.manifest,
-        tiers=hall.production.tiers,
+        store=hall.services.store,
+        manifest=hall.services.manifest,
+        tiers=hall.services.tiers,
     )
-    (outcome,) = jobs.warm(hall.production, plan.items)
+    (outcome,) = jobs.warm(hall.services, plan.items)
     elsewhere.stop()
 
     assert outcome.status == "failed"
     assert "has another templates.yaml: " in str(outcome.error)
     assert "Deploy the same templates.yaml" in str(outcome.error)
-    assert hall.production.manifest.peek("newcomer", "short") is None
-    assert list(hall.production.store.videos()) == []
+    assert hall.services.manifest.peek("newcomer", "short") is None
+    assert list(hall.services.store.videos()) == []
 
 
 def test_a_worker_that_was_asleep_cannot_replace_what_its_successor_published(
     hall: Hall,
 ) -> None:
-    write_project(hall.production.settings.catalog.parent, {"short": 8})
+    write_project(hall.services.settings.catalog.parent, {"short": 8})
     job_id, _ = hall.enqueue("short")
     hall.workers.start(1)
     sleeper = hall.film_process()
     asleep = wait_until(lambda: hall.lease("short"))
     os.killpg(sleeper, signal.SIGSTOP)
     # As if half a minute had passed: the lease of who does not renew it expires.
-    hall.connection.delete(hall.production.leases.redis_key(hall.template("short").key))
-    successor = runs.generate(hall.production, hall.template("short"))
-    published = hall.production.manifest.peek("newcomer", "short")
+    hall.connection.delete(hall.services.leases.redis_key(hall.template("short").key))
+    successor = runs.generate(hall.services, hall.template("short"))
+    published = hall.services.manifest.peek("newcomer", "short")
     os.killpg(sleeper, signal.SIGCONT)
     state = wait_until(lambda: hall.ended(job_id))
 
     assert (successor.status, asleep.dead) == ("made", False)
     assert (state.result["status"], state.result["fallback_used"]) == ("success", "cache")
-    assert hall.production.manifest.peek("newcomer", "short") == published
+    assert hall.services.manifest.peek("newcomer", "short") == published
     assert hall.lease("short") is None
-    assert hall.production.store.abandoned() == []
+    assert hall.services.store.abandoned() == []
 
 
 def test_stopping_again_and_again_never_fails_a_film(hall: Hall) -> None:
@@ -413,7 +413,7 @@ def test_a_film_dies_with_its_worker(hall: Hall) -> None:
 
 @pytest.mark.slow
 def test_another_worker_takes_over_what_a_killed_one_left(hall: Hall) -> None:
-    write_project(hall.production.settings.catalog.parent, {"short": 20})
+    write_project(hall.services.settings.catalog.parent, {"short": 20})
     job_id, _ = hall.enqueue("short")
     hall.workers.start(1)
     wait_until(lambda: hall.family.alive("ffmpeg"))
@@ -430,7 +430,7 @@ def test_sixteen_requests_at_once_make_one_job(hall: Hall) -> None:
     template = hall.template("short")
 
     def ask() -> None:
-        queue = JobQueue(hall.production.redis.url, "video_generation")
+        queue = JobQueue(hall.services.redis.url, "video_generation")
         results.append(queue.enqueue(template, "f" * 64))
         queue.close()
 
@@ -462,7 +462,7 @@ def test_a_job_that_is_over_makes_room_for_the_next(hall: Hall) -> None:
 
 
 def test_a_film_that_just_failed_is_not_queued_again_for_a_viewer(hall: Hall) -> None:
-    scene = hall.production.settings.scenes / "card.svg.j2"
+    scene = hall.services.settings.scenes / "card.svg.j2"
     scene.write_text("<svg>{{ nothing }}</svg>")
     job_id, _ = hall.enqueue("broken")
     hall.workers.start(1)
@@ -516,7 +516,7 @@ def test_a_started_job_whose_worker_is_gone_is_queued_again(
 
 
 def test_a_job_that_ran_too_long_leaves_nothing_and_is_not_begun_again(hall: Hall) -> None:
-    queue = JobQueue(hall.production.redis.url, "video_generation", job_timeout=2)
+    queue = JobQueue(hall.services.redis.url, "video_generation", job_timeout=2)
     job_id, _ = queue.enqueue(hall.template("long"), "f" * 64)
     queue.close()
     hall.workers.start(1)
@@ -526,13 +526,13 @@ def test_a_job_that_ran_too_long_leaves_nothing_and_is_not_begun_again(hall: Hal
     assert "JobTimeoutException" in state.trace
     assert hall.lease("long") is None
     assert not hall.family.alive("ffmpeg")
-    assert hall.production.store.abandoned() == []
+    assert hall.services.store.abandoned() == []
 
 
 def test_burst_workers_end_when_the_queue_is_empty(hall: Hall) -> None:
     job_id, _ = hall.enqueue("short")
-    settings = hall.production.settings
-    burst = LocalWorkers(settings, hall.production.redis.url, log=Path("burst.log"), burst=True)
+    settings = hall.services.settings
+    burst = LocalWorkers(settings, hall.services.redis.url, log=Path("burst.log"), burst=True)
     burst.start(2)
 
     assert burst.wait() == 0

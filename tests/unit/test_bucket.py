@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from spritz_cli.errors import StorageError, UsageError
-from spritz_cli.locations import ObjectPath, parse_location
+from spritz_cli.models import ObjectPath, parse_location
 from spritz_cli.settings import load_settings
 
 SECRET = "very-secret-key-of-vidgen"
@@ -105,7 +105,7 @@ def test_whoever_has_a_user_waiting_is_told_within_seconds(
 ) -> None:
     began = time.monotonic()
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
-        failure(monkeypatch, f"http://127.0.0.1:{silent.getsockname()[1]}", hurried=True)
+        failure(monkeypatch, f"http://127.0.0.1:{silent.getsockname()[1]}", quick=True)
     assert time.monotonic() - began < 8
 
 
@@ -148,9 +148,9 @@ def test_without_the_extra_the_error_says_what_to_install(tmp_path: Path) -> Non
 def test_the_library_is_not_loaded_for_a_folder() -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from spritz_cli.bootstrap import Production\n"
+        "from spritz_cli.bootstrap import Services\n"
         "from spritz_cli.settings import load_settings\n"
-        "Production(load_settings({}), None).store\n"
+        "Services(load_settings({}), None).store\n"
         "assert 'botocore' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -161,7 +161,7 @@ def failure(
     url: str,
     *,
     secret: str | None = SECRET,
-    hurried: bool = False,
+    quick: bool = False,
     home: Path = Path("/nonexistent"),
 ) -> StorageError:
     """Return the error of asking a bucket at that address; it must not tell the secret."""
@@ -171,7 +171,7 @@ def failure(
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
     for name, value in (("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", secret)):
         monkeypatch.setenv(name, value) if secret else monkeypatch.delenv(name, raising=False)
-    bucket = BucketFiles(ObjectPath("films", "v"), Path("/nonexistent"), hurried=hurried)
+    bucket = BucketFiles(ObjectPath("films", "v"), Path("/nonexistent"), quick=quick)
     with pytest.raises(StorageError) as caught:
         list(bucket.find(""))
     assert SECRET not in caught.value.message + caught.value.hint

@@ -337,7 +337,7 @@ def test_every_module_that_shapes_a_catalog_decides_the_name_of_its_cache(scenes
         check=True,
     )
 
-    assert set(run.stdout.split()) - {"errors", "locations", "settings"} == set(DECIDING)
+    assert set(run.stdout.split()) - {"errors", "settings"} == set(DECIDING)
 
 
 def test_an_edit_is_seen_and_replaces_the_old_cache(tmp_path: Path, scenes: Path) -> None:

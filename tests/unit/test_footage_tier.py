@@ -12,7 +12,7 @@ from spritz_cli.storage.footage import FootageStore
 from spritz_cli.storage.upgrades import Upgrades
 from spritz_cli.testing import fake_redis, sample_order, sample_template
 from spritz_cli.tiers.base import Offer
-from spritz_cli.tiers.footage import SoraTier
+from spritz_cli.tiers.footage import FootageTier
 from tests.scenes import shipped_scenes
 
 TEMPLATE = sample_template()
@@ -24,9 +24,9 @@ def footage(tmp_path: Path) -> FootageStore:
 
 
 @pytest.fixture
-def tier(footage: FootageStore) -> SoraTier:
+def tier(footage: FootageStore) -> FootageTier:
     """The tier of somebody who has no provider any more."""
-    return SoraTier(shipped_scenes(), footage, Upgrades(fake_redis()))
+    return FootageTier(shipped_scenes(), footage, Upgrades(fake_redis()))
 
 
 def keep(footage: FootageStore, tmp_path: Path, template: Template = TEMPLATE) -> None:
@@ -40,13 +40,15 @@ def ignore_progress(share: float, stage: str = "") -> None:
     pass
 
 
-def test_without_provider_and_footage_there_is_nothing_to_make_a_film_from(tier: SoraTier) -> None:
+def test_without_provider_and_footage_there_is_nothing_to_make_a_film_from(
+    tier: FootageTier,
+) -> None:
     assert tier.inputs(TEMPLATE) is None
     assert tier.offer(TEMPLATE) == Offer()
 
 
 def test_footage_in_hand_makes_films_of_new_words_for_nothing(
-    tier: SoraTier, footage: FootageStore, tmp_path: Path
+    tier: FootageTier, footage: FootageStore, tmp_path: Path
 ) -> None:
     keep(footage, tmp_path)
     before, after = (tier.inputs(replace(TEMPLATE, title=title)) for title in ("Old", "New"))
@@ -59,7 +61,7 @@ def test_footage_in_hand_makes_films_of_new_words_for_nothing(
 
 
 def test_footage_that_cannot_be_drawn_over_is_left_alone_for_a_day(
-    tier: SoraTier, footage: FootageStore, tmp_path: Path
+    tier: FootageTier, footage: FootageStore, tmp_path: Path
 ) -> None:
     keep(footage, tmp_path)
     with pytest.raises(RenderError):

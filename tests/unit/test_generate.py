@@ -14,7 +14,7 @@ from spritz_cli.errors import EncoderKilled, RenderError, StorageError
 from spritz_cli.films import generate as pipeline
 from spritz_cli.films.generate import PlanItem
 from spritz_cli.media import ffmpeg
-from spritz_cli.models import Film, Outcome, Template, Video
+from spritz_cli.models import Outcome, RenderedFilm, Template, Video
 from spritz_cli.storage.budget import DailyBudget
 from spritz_cli.storage.leases import Leases
 from spritz_cli.storage.manifest import VideoManifest
@@ -262,7 +262,7 @@ class Unlucky(TinyTier):
 
     times: int = 1
 
-    def make(self, template: Template, scratch: Path, progress: Progress) -> Film:
+    def make(self, template: Template, scratch: Path, progress: Progress) -> RenderedFilm:
         self.error = EncoderKilled("killed") if len(self.made) < self.times else None
         return super().make(template, scratch, progress)
 
@@ -291,7 +291,7 @@ class Garbling(TinyTier):
 
     times: int = 1
 
-    def make(self, template: Template, scratch: Path, progress: Progress) -> Film:
+    def make(self, template: Template, scratch: Path, progress: Progress) -> RenderedFilm:
         film = super().make(template, scratch, progress)
         if len(self.made) <= self.times:
             film.video.write_bytes(film.video.read_bytes()[:-200])

@@ -14,7 +14,7 @@ import pytest
 
 import spritz_cli
 from spritz_cli import hooks
-from spritz_cli.bootstrap import Production, open_production
+from spritz_cli.bootstrap import Services, open_services
 from spritz_cli.errors import RedisUnavailable, UnknownTemplate
 from spritz_cli.films.generate import generate_video
 from spritz_cli.runs.job_queue import JobQueue
@@ -33,13 +33,13 @@ HURRIED = 4.5
 
 
 @pytest.fixture
-def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Production]:
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
     """A server that the application names in REDIS_URL, and its catalog."""
     settings = write_project(tmp_path, FILMS)
     monkeypatch.chdir(tmp_path)
-    with open_production(settings) as production:
-        monkeypatch.setenv("REDIS_URL", production.redis.url)
-        yield production
+    with open_services(settings) as services:
+        monkeypatch.setenv("REDIS_URL", services.redis.url)
+        yield services
 
 
 @pytest.fixture
@@ -54,15 +54,15 @@ def recommendation(topic: str, persona: str = "newcomer") -> dict[str, str]:
     return {"persona": persona, "topic": topic}
 
 
-def queued(production: Production) -> list[str]:
-    queue = JobQueue(production.redis.url, production.settings.queue)
+def queued(services: Services) -> list[str]:
+    queue = JobQueue(services.redis.url, services.settings.queue)
     try:
         return queue.waiting()
     finally:
         queue.close()
 
 
-def test_a_missing_film_is_queued_once(shared: Production) -> None:
+def test_a_missing_film_is_queued_once(shared: Services) -> None:
     first = spritz_cli.enqueue_video_generation("newcomer", "one")
     second = spritz_cli.enqueue_video_generation("newcomer", "one")
 
@@ -72,7 +72,7 @@ def test_a_missing_film_is_queued_once(shared: Production) -> None:
     assert queued(shared) == [first]
 
 
-def test_a_current_film_is_cached(shared: Production, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_current_film_is_cached(shared: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     tier = TinyTier()
     monkeypatch.setattr("spritz_cli.tiers.static.StaticTier", lambda _library: tier)
     generate_video(
@@ -88,7 +88,7 @@ def test_a_current_film_is_cached(shared: Production, monkeypatch: pytest.Monkey
 
 
 def test_a_film_that_others_publish_under_another_url_is_cached(
-    shared: Production, monkeypatch: pytest.MonkeyPatch
+    shared: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tier = TinyTier()
     monkeypatch.setattr("spritz_cli.tiers.static.StaticTier", lambda _library: tier)
@@ -108,7 +108,7 @@ def test_the_general_persona_is_skipped(unshared: Path) -> None:
     assert hooks.enqueue_video_generation("general", "anything") == "skipped"
 
 
-def test_an_unknown_film_is_a_value_error(shared: Production) -> None:
+def test_an_unknown_film_is_a_value_error(shared: Services) -> None:
     with pytest.raises(ValueError, match="Unknown persona: nobody"):
         hooks.enqueue_video_generation("nobody", "one")
     with pytest.raises(UnknownTemplate, match="Unknown topic: nothing for newcomer"):
@@ -121,7 +121,7 @@ def test_without_a_shared_server_nothing_is_queued_where_nobody_serves(unshared:
     assert not (unshared / ".vidgen" / "redis").exists()
 
 
-def test_the_top_three_recommendations_are_queued(shared: Production) -> None:
+def test_the_top_three_recommendations_are_queued(shared: Services) -> None:
     found = hooks.enqueue_videos_for_recommendations(7, [recommendation(name) for name in FILMS])
 
     assert len(found) == 3
@@ -129,7 +129,7 @@ def test_the_top_three_recommendations_are_queued(shared: Production) -> None:
 
 
 def test_recommendations_without_a_film_are_passed_over(
-    shared: Production, caplog: pytest.LogCaptureFixture
+    shared: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
     recommendations = [
         recommendation("one", persona="general"),
@@ -159,7 +159,7 @@ def test_without_a_shared_server_recommendations_are_logged(
     assert "REDIS_URL is not set" in caplog.text
 
 
-def test_an_invalid_catalog_is_logged(shared: Production, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_invalid_catalog_is_logged(shared: Services, caplog: pytest.LogCaptureFixture) -> None:
     shared.settings.catalog.write_text("version: 2\n")
 
     assert hooks.enqueue_videos_for_recommendations("u", [recommendation("one")]) == []

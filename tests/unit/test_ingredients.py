@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spritz_cli.bootstrap import Production
+from spritz_cli.bootstrap import Services
 from spritz_cli.films.planning import SHORT, ingredients
 from spritz_cli.scene.library import SceneLibrary
 from spritz_cli.settings import load_settings
@@ -40,7 +40,7 @@ def test_what_is_drawn_over_footage_counts_with_and_without_a_provider(tmp_path:
 
     def found(**environment: str) -> dict[str, str]:
         settings = load_settings(environment, tmp_path)
-        return ingredients(TEMPLATE, Production(settings, OpenRedis(fake_redis(), "")).tiers)
+        return ingredients(TEMPLATE, Services(settings, OpenRedis(fake_redis(), "")).tiers)
 
     alone = found()
     assert {"svg_templates/footage.svg.j2", "svg_templates/kit/frame.svg.j2"} <= alone.keys()
@@ -57,7 +57,7 @@ def test_one_name_in_the_scenes_of_two_tiers_is_told_apart(tmp_path: Path) -> No
     card = scenes / "card.svg.j2"
     card.write_text('<svg>{% from "kit/frame.svg.j2" import x %}</svg>')
     (scenes / "kit" / "frame.svg.j2").write_text("{% macro x() %}{% endmacro %}")
-    tiers = Production(load_settings({}, tmp_path), OpenRedis(fake_redis(), "")).tiers
+    tiers = Services(load_settings({}, tmp_path), OpenRedis(fake_redis(), "")).tiers
     names = ingredients(TEMPLATE, tiers).keys()
     assert {"svg_templates/kit/frame.svg.j2", "svg_templates/kit/frame.svg.j2 of sora"} <= names
 

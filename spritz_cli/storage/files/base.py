@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol, TypeVar
 
-from spritz_cli.locations import Location
+from spritz_cli.models import Location
 from spritz_cli.storage.files.disk import FileRecord, disk_errors, measure_pieces, open_folder, seal
 from spritz_cli.storage.files.locks import held
 from spritz_cli.storage.files.scratch import ScratchFolders

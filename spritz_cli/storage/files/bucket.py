@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, TypeVar
 
 from spritz_cli.errors import InfrastructureError, MissingLibrary, StorageError
-from spritz_cli.locations import ObjectPath
+from spritz_cli.models import ObjectPath
 from spritz_cli.storage.files.base import Content, FoundFile, at_once
 from spritz_cli.storage.files.disk import FileRecord, Readable, disk_errors, measure_pieces
 from spritz_cli.storage.files.scratch import ScratchFolders
@@ -54,7 +54,7 @@ ANSWER_SECONDS = 20.0
 ATTEMPTS = 3
 
 #: The same for whoever has a user waiting, who asks only once.
-HURRIED_SECONDS = 3.0
+QUICK_SECONDS = 3.0
 
 #: A lock that nobody took or freed for so long has lost its holder.
 STALE_LOCK_SECONDS = 60.0
@@ -76,7 +76,7 @@ _FOR_EVER = "public, max-age=31536000, immutable"
 class BucketFiles:
     """Keeps files below a prefix of a bucket; `scratch` is a folder of this machine.
 
-    `hurried`: rather an error within seconds than an answer after a minute.
+    `quick`: rather an error within seconds than an answer after a minute.
     """
 
     calls_at_once = 16
@@ -87,12 +87,12 @@ class BucketFiles:
         scratch: Path,
         region: str | None = None,
         *,
-        hurried: bool = False,
+        quick: bool = False,
     ) -> None:
         self.root = root
         self.scratch = ScratchFolders(scratch)
         self._region = region
-        self._hurried = hurried
+        self._quick = quick
         self._connecting = threading.Lock()
         self._connected: tuple[int, Any] = (0, None)
 
@@ -288,7 +288,7 @@ class BucketFiles:
         with self._connecting:
             # Not shared with a forked child: both would read answers from one socket.
             if self._connected[0] != os.getpid():
-                self._connected = os.getpid(), _connect(self._region, self._hurried)
+                self._connected = os.getpid(), _connect(self._region, self._quick)
             return self._connected[1]
 
 
@@ -304,14 +304,14 @@ def _end_survey(files: BucketFiles) -> None:
         survey.over = True
 
 
-def _connect(region: str | None, hurried: bool) -> Any:
+def _connect(region: str | None, quick: bool) -> Any:
     return Session().create_client(
         "s3",
         region_name=region,
         config=Config(
-            connect_timeout=HURRIED_SECONDS if hurried else CONNECT_SECONDS,
-            read_timeout=HURRIED_SECONDS if hurried else ANSWER_SECONDS,
-            retries={"mode": "standard", "total_max_attempts": 1 if hurried else ATTEMPTS},
+            connect_timeout=QUICK_SECONDS if quick else CONNECT_SECONDS,
+            read_timeout=QUICK_SECONDS if quick else ANSWER_SECONDS,
+            retries={"mode": "standard", "total_max_attempts": 1 if quick else ATTEMPTS},
             max_pool_connections=BucketFiles.calls_at_once,
             # Uploads are signed with their digest anyway, and not every server knows more.
             request_checksum_calculation="when_required",

@@ -15,7 +15,7 @@ from botocore import exceptions as foreign
 from botocore.parsers import ResponseParserError
 
 from spritz_cli.errors import StorageError
-from spritz_cli.locations import ObjectPath
+from spritz_cli.models import ObjectPath
 
 
 class ObjectMissing(StorageError):

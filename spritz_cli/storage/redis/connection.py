@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 from urllib.parse import SplitResult, urlsplit
 
 from spritz_cli.errors import RedisUnavailable, UsageError
@@ -23,11 +23,15 @@ if TYPE_CHECKING:
     from redis import Redis
     from redis.retry import Retry
 
-#: Seconds to wait for a server that does not answer at all.
+#: How a client treats a server that does not answer: `short` gives up within seconds,
+#: `normal` retries a few times, `long` outlasts a restart of the server.
+Patience = Literal["short", "normal", "long"]
+
+#: Seconds to wait for a connection.
 CONNECT_TIMEOUT = 5.0
 
-#: The same for whoever answers a request meanwhile, for the connection and for each answer.
-HURRIED_TIMEOUT = 1.0
+#: Seconds that a client of short patience waits for a connection, and for each reply.
+SHORT_TIMEOUT = 1.0
 
 #: How long the trial of `writable` may stay if it cannot be deleted, in seconds.
 _TRIAL_SECONDS = 60
@@ -56,26 +60,21 @@ class OpenRedis:
 
 
 def open_redis(
-    settings: Settings, *, patient: bool = False, hurried: bool = False, proven: bool = False
+    settings: Settings, *, patience: Patience = "normal", ping: bool = True
 ) -> OpenRedis:
     """Connect to the server of `settings.redis_url`; without one, to the embedded server.
 
     A server that is named but cannot be reached is an error, never a reason to
-    use another one. A `patient` client outlasts a restart of the server, a
-    `hurried` one soon gives up on a server that hangs. `proven`: the server has
-    just answered another process of this run, so it is not asked again.
+    use another one. Without `ping` the server is not asked for a first answer:
+    another process of this run has just had one.
     """
     if settings.redis_url:
-        client = connect(settings.redis_url, patient=patient, hurried=hurried)
-        if patient and not proven:
-            # Itself it would wait for a server that was never there.
-            with connect(settings.redis_url, hurried=hurried) as asker:
-                _require_answer(asker, settings.redis_url)
-        elif not proven:
-            _require_answer(client, settings.redis_url)
+        client = connect(settings.redis_url, patience)
+        if ping:
+            _require_answer(settings.redis_url, client, patience)
         return OpenRedis(client, settings.redis_url)
     server = EmbeddedServer(settings.state_dir / "redis", partial(import_module, "redis"))
-    return _open_embedded(server, partial(_reviving, server, patient=patient))
+    return _open_embedded(server, partial(_reviving, server, patience))
 
 
 def open_reading(settings: Settings, meanwhile: Callable[[], object]) -> OpenRedis:
@@ -89,9 +88,7 @@ def open_reading(settings: Settings, meanwhile: Callable[[], object]) -> OpenRed
     return _open_embedded(server, partial(_reading_embedded, server))
 
 
-def connect(
-    url: str, *, patient: bool = False, hurried: bool = False, decode_responses: bool = True
-) -> Redis:
+def connect(url: str, patience: Patience = "normal", *, decode_responses: bool = True) -> Redis:
     """Return a client that connects when it is first used. RQ needs `decode_responses=False`."""
     from redis import DriverInfo, Redis, __version__
 
@@ -102,7 +99,7 @@ def connect(
             decode_responses=decode_responses,
             # Told nothing, each connection would look for it in the library's metadata.
             driver_info=DriverInfo(lib_version=__version__),
-            **_limits(patient=patient, hurried=hurried),
+            **_limits(patience),
         )
     except ValueError:
         # `from None`: the message of urllib may quote a part of the password.
@@ -145,10 +142,10 @@ def _reading_embedded(server: EmbeddedServer) -> Redis:
     return _reading(server.url, library) or library()
 
 
-def _reviving(server: EmbeddedServer, *, patient: bool = False) -> Redis:
+def _reviving(server: EmbeddedServer, patience: Patience = "normal") -> Redis:
     from spritz_cli.storage.redis.reconnecting import reviving_client
 
-    return reviving_client(server, _retry(patient))
+    return reviving_client(server, _retry(patience))
 
 
 def _open_embedded(server: EmbeddedServer, open_client: Callable[[], Redis]) -> OpenRedis:
@@ -161,22 +158,22 @@ def _open_embedded(server: EmbeddedServer, open_client: Callable[[], Redis]) -> 
         raise
 
 
-def _retry(patient: bool) -> Retry:
+def _retry(patience: Patience) -> Retry:
     from redis.backoff import ExponentialBackoff
     from redis.retry import Retry
 
-    return Retry(ExponentialBackoff(cap=1, base=0.05), 90 if patient else 3)
+    return Retry(ExponentialBackoff(cap=1, base=0.05), 90 if patience == "long" else 3)
 
 
-def _limits(*, patient: bool, hurried: bool) -> dict[str, Any]:
+def _limits(patience: Patience) -> dict[str, Any]:
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
-    if not hurried:
-        return {"socket_connect_timeout": CONNECT_TIMEOUT, "retry": _retry(patient)}
+    if patience != "short":
+        return {"socket_connect_timeout": CONNECT_TIMEOUT, "retry": _retry(patience)}
     return {
-        "socket_connect_timeout": HURRIED_TIMEOUT,
-        "socket_timeout": HURRIED_TIMEOUT,
+        "socket_connect_timeout": SHORT_TIMEOUT,
+        "socket_timeout": SHORT_TIMEOUT,
         "retry": Retry(NoBackoff(), 1),
     }
 
@@ -204,14 +201,19 @@ def _at_sign_is_in_place(parts: SplitResult) -> bool:
     return parts.netloc.count("@") <= 1 and not any("@" in text for text in after_host)
 
 
-def _require_answer(client: Redis, url: str) -> None:
+def _require_answer(url: str, client: Redis, patience: Patience) -> None:
     from redis import RedisError
 
+    # A client of long patience would wait for a server that was never there.
+    asker = connect(url) if patience == "long" else client
     try:
-        client.ping()
+        asker.ping()
     except RedisError as exc:
         client.close()
         raise RedisUnavailable(
             f"cannot use Redis at {printable(url)}: {exc}",
             hint="Start that server or correct REDIS_URL; unset it to use the embedded one.",
         ) from exc
+    finally:
+        if asker is not client:
+            asker.close()
