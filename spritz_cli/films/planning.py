@@ -10,7 +10,7 @@ from itertools import accumulate
 from typing import Any, Literal, NamedTuple, Protocol
 
 from spritz_cli import fingerprints
-from spritz_cli.models import TIERS, Template, Tier, Video
+from spritz_cli.models import FREE, TIERS, MicroUSD, Template, Tier, Video
 from spritz_cli.storage.budget import DailyBudget
 from spritz_cli.storage.manifest import VideoManifest
 from spritz_cli.storage.videos import VideoStore
@@ -51,7 +51,7 @@ class SourcedTier(FilmTier, Protocol):
 class PlanItem(NamedTuple):
     """What a run would do about one template, and why.
 
-    `micro` is what new footage would cost in micro-dollars, `owed_micro` what
+    `cost_micros` is what new footage would cost in micro-dollars, `owed_micros` what
     it would cost if the budget of today allowed it. `obstacle` says why a
     better tier is not asked before `retry_at` (epoch seconds).
     """
@@ -61,20 +61,20 @@ class PlanItem(NamedTuple):
     reason: str
     differences: tuple[str, ...] = ()
     tier: Tier = "static"
-    micro: int = 0
+    cost_micros: MicroUSD = FREE
     video: Video | None = None
-    owed_micro: int = 0
+    owed_micros: MicroUSD = FREE
     obstacle: str = ""
     retry_at: float = 0.0
 
     @property
     def cost_usd(self) -> float:
-        return self.micro / 1_000_000
+        return self.cost_micros / 1_000_000
 
     @property
     def spending(self) -> Spending:
         """What the film may cost when it is made."""
-        return "nothing" if self.owed_micro else "capped"
+        return "nothing" if self.owed_micros else "capped"
 
 
 class Plan(NamedTuple):
@@ -112,7 +112,7 @@ def plan(
         items = {template.key: judged(template, "capped") for template in templates}
         for item in _unaffordable(items.values(), budget):
             thrifty = judged(item.template, "nothing")
-            items[item.template.key] = thrifty._replace(owed_micro=item.micro)
+            items[item.template.key] = thrifty._replace(owed_micros=item.cost_micros)
     return Plan(tuple(items.values()))
 
 
@@ -154,11 +154,11 @@ def _looked_for(template: Template, video: Video | None) -> Template | Video:
 
 def _unaffordable(items: Iterable[PlanItem], budget: DailyBudget | None) -> list[PlanItem]:
     """Return those behind the line where today's money ends."""
-    priced = most_valuable_first(item for item in items if item.micro)
+    priced = most_valuable_first(item for item in items if item.cost_micros)
     left = budget.today().left if budget and priced else None
     if left is None:
         return []
-    sums = accumulate(item.micro for item in priced)
+    sums = accumulate(item.cost_micros for item in priced)
     return [item for item, total in zip(priced, sums, strict=True) if total > left]
 
 
@@ -246,7 +246,7 @@ class Judge:
         offer = self.offers[tier.name]
         if offer.wait_until > time.time():
             return Closed(offer.reason, offer.error)
-        if offer.micro and self.spending == "nothing":
+        if offer.cost_micros and self.spending == "nothing":
             return Closed("budget", OVER_BUDGET)
         return None
 
@@ -299,8 +299,8 @@ class Judge:
     ) -> PlanItem:
         best = self._best
         tier = best.name if best else "text"
-        micro = self.offers[best.name].micro if best else 0
-        item = PlanItem(self.template, "make", reason, differences, tier, micro, video)
+        cost = self.offers[best.name].cost_micros if best else FREE
+        item = PlanItem(self.template, "make", reason, differences, tier, cost, video)
         return self._hindered(item)
 
     def _leave(self, action: Action, reason: str, video: Video) -> PlanItem:

@@ -19,9 +19,12 @@ NEVER = 4_102_444_800.0
 
 
 class Owed(NamedTuple):
-    """An upgrade that is owed: `paid` says for what, `retry_at` (epoch seconds) from when on."""
+    """An upgrade that is owed.
 
-    paid: str
+    `paid_fingerprint` says for what footage, `retry_at` (epoch seconds) from when on to ask.
+    """
+
+    paid_fingerprint: str
     reason: str
     error: str
     retry_at: float
@@ -49,7 +52,7 @@ class Upgrades:
     def remember(self, key: str, owed: Owed) -> None:
         """Note that an upgrade did not happen."""
         with redis_errors():
-            self._redis.hset(self._name, key, json.dumps(owed._asdict()))
+            self._redis.hset(self._name, key, json.dumps(_stored(owed)))
             self._redis.expire(self._name, LIFETIME_SECONDS)
 
     def forget(self, key: str) -> None:
@@ -58,8 +61,14 @@ class Upgrades:
             self._redis.hdel(self._name, key)
 
 
+def _stored(owed: Owed) -> dict[str, str | float]:
+    fields = owed._asdict()
+    return {"paid": fields.pop("paid_fingerprint"), **fields}
+
+
 def _owed(text: str) -> Owed | None:
     try:
-        return Owed(**json.loads(text))
-    except (ValueError, TypeError):
+        fields = json.loads(text)
+        return Owed(fields.pop("paid"), **fields)
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None

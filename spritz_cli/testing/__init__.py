@@ -9,10 +9,10 @@ from typing import Any
 from redis import Redis
 
 from spritz_cli.errors import VidgenError
-from spritz_cli.models import Cue, KeyFigure, RenderedFilm, Template, TextCard, Tier
+from spritz_cli.models import FREE, Cue, KeyFigure, MicroUSD, RenderedFilm, Template, TextCard, Tier
 from spritz_cli.storage.footage import Order
 from spritz_cli.tiers.base import Offer, Progress
-from spritz_cli.tiers.brief import wish
+from spritz_cli.tiers.brief import request_digest
 
 
 def fake_redis() -> Redis:
@@ -51,8 +51,8 @@ def sample_order(template: Template | None = None, **changes: Any) -> Order:
     order = Order(
         id="0123456789abcdef",
         template=template.name,
-        wish=wish(template),
-        paid="a" * 64,
+        request_digest=request_digest(template),
+        paid_fingerprint="a" * 64,
         part=1,
         parts=1,
         attempt=1,
@@ -61,7 +61,7 @@ def sample_order(template: Template | None = None, **changes: Any) -> Order:
         prompt=template.prompt_template,
         size="1280x720",
         seconds=8,
-        micro=800_000,
+        cost_micros=MicroUSD(800_000),
         day="2026-11-23",
         created_at=1_795_000_000.0,
         state="stored",
@@ -94,7 +94,7 @@ class FakeTier:
         *,
         content: str = "film",
         error: VidgenError | None = None,
-        price: int = 0,
+        price: MicroUSD = FREE,
     ) -> None:
         self._name = name
         self.content = content

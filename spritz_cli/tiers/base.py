@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from spritz_cli.errors import VidgenError
-from spritz_cli.models import RenderedFilm, Template, Tier
+from spritz_cli.models import FREE, MicroUSD, RenderedFilm, Template, Tier
 
 
 class Progress(Protocol):
@@ -37,7 +37,7 @@ class Offer(NamedTuple):
     `reason` and `error`.
     """
 
-    micro: int = 0
+    cost_micros: MicroUSD = FREE
     wait_until: float = 0.0
     reason: str = ""
     error: str = ""

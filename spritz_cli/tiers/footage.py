@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from spritz_cli.errors import EncoderKilled, RenderError
-from spritz_cli.models import RenderedFilm, Source, Template
+from spritz_cli.models import FREE, RenderedFilm, Source, Template, add_up
 from spritz_cli.scene.library import SceneLibrary
 from spritz_cli.storage.footage import FootageStore, Order
 from spritz_cli.storage.upgrades import NEVER, Owed, Upgrades
@@ -56,10 +56,10 @@ class FootageTier:
 
     def inputs(self, template: Template) -> dict[str, Any] | None:
         """Return what the film would be made from; None without provider and footage."""
-        paid = self._paid(template)
-        if paid is None:
+        paid_fingerprint = self._paid_fingerprint(template)
+        if paid_fingerprint is None:
             return None
-        return {**self.drawing(template), "footage": {"paid": paid}}
+        return {**self.drawing(template), "footage": {"paid": paid_fingerprint}}
 
     def drawing(self, template: Template) -> dict[str, Any]:
         """Return what is drawn over footage, and how."""
@@ -67,18 +67,18 @@ class FootageTier:
 
     def offer(self, template: Template) -> Offer:
         """Return the price of the segments that nobody has ordered yet."""
-        micro = 0
+        cost = FREE
         if wanted := self._wanted(template):
             provider, brief = wanted
             price = provider.price(brief, brief.missing(self._footage.orders(template)))
             if price is None:
-                return Offer(0, NEVER, "unpriced", provider.unpriced(brief))
-            micro = price
-        paid = self._paid(template)
-        owed = self._upgrades.get(template.key) if paid else None
-        if owed is None or owed.paid != paid:
-            return Offer(micro)
-        return Offer(micro, owed.retry_at, owed.reason, owed.error)
+                return Offer(FREE, NEVER, "unpriced", provider.unpriced(brief))
+            cost = price
+        paid_fingerprint = self._paid_fingerprint(template)
+        owed = self._upgrades.get(template.key) if paid_fingerprint else None
+        if owed is None or owed.paid_fingerprint != paid_fingerprint:
+            return Offer(cost)
+        return Offer(cost, owed.retry_at, owed.reason, owed.error)
 
     def make(self, template: Template, scratch: Path, progress: Progress) -> RenderedFilm:
         """Buy what is missing, within the budget, and draw over it."""
@@ -88,7 +88,9 @@ class FootageTier:
             # The machine's fault: no reason to leave the footage alone.
             raise
         except (TierUnavailable, RenderError) as exc:
-            self._upgrades.remember(template.key, _owed(self._paid(template) or "", exc))
+            self._upgrades.remember(
+                template.key, _owed(self._paid_fingerprint(template) or "", exc)
+            )
             raise
         self._upgrades.forget(template.key)
         return film
@@ -113,11 +115,11 @@ class FootageTier:
             (provider, brief_for(template, provider.profile, provider.model)) if provider else None
         )
 
-    def _paid(self, template: Template) -> str | None:
+    def _paid_fingerprint(self, template: Template) -> str | None:
         if wanted := self._wanted(template):
-            return wanted[1].paid
+            return wanted[1].paid_fingerprint
         found = footage_in_hand(template, self._footage)
-        return found[0].paid if found else None
+        return found[0].paid_fingerprint if found else None
 
     def _orders(self, template: Template, scratch: Path, progress: Progress) -> Sequence[Order]:
         wanted = self._wanted(template)
@@ -141,13 +143,15 @@ def _refuse() -> Sequence[Order]:
     )
 
 
-def _owed(paid: str, exc: TierUnavailable | RenderError) -> Owed:
+def _owed(paid_fingerprint: str, exc: TierUnavailable | RenderError) -> Owed:
     if isinstance(exc, RenderError):
-        return Owed(paid, "render_error", exc.message, time.time() + DAY_SECONDS)
+        return Owed(paid_fingerprint, "render_error", exc.message, time.time() + DAY_SECONDS)
     wait = exc.retry_seconds
     retry_at = NEVER if wait is None else time.time() + wait
-    return Owed(paid, exc.reason, exc.message, retry_at)
+    return Owed(paid_fingerprint, exc.reason, exc.message, retry_at)
 
 
 def _source(orders: Sequence[Order]) -> Source:
-    return Source(orders[0].provider, orders[0].model, sum(order.micro for order in orders))
+    return Source(
+        orders[0].provider, orders[0].model, add_up(order.cost_micros for order in orders)
+    )

@@ -653,7 +653,7 @@ def test_an_id_cannot_lead_to_another_path(scripted: Any, connect: Any) -> None:
 def test_a_reported_cost_is_passed_on(scripted: Any, connect: Any) -> None:
     told = json_reply({"status": "completed", "usage": {"cost": 0.4}})
 
-    assert finish(connect(scripted(told)), RemoteJob("a", "pending")).cost_micro == 400_000
+    assert finish(connect(scripted(told)), RemoteJob("a", "pending")).cost_micros == 400_000
 
 
 @pytest.mark.parametrize("limit", ["MAX_ANSWER_BYTES", "MAX_ANSWER_SECONDS"])

@@ -14,7 +14,7 @@ from spritz_cli.errors import EncoderKilled, RenderError, StorageError
 from spritz_cli.films import generate as pipeline
 from spritz_cli.films.generate import PlanItem
 from spritz_cli.media import ffmpeg
-from spritz_cli.models import Outcome, RenderedFilm, Template, Video
+from spritz_cli.models import MicroUSD, Outcome, RenderedFilm, Template, Video
 from spritz_cli.storage.budget import DailyBudget
 from spritz_cli.storage.leases import Leases
 from spritz_cli.storage.manifest import VideoManifest
@@ -354,11 +354,11 @@ def test_an_upgrade_takes_the_place_of_the_live_film(studio: Studio) -> None:
 
 def test_a_tier_that_waits_is_not_asked_before_its_time(studio: Studio) -> None:
     live = studio.generate().video
-    later = Offer(1_600_000, time.time() + 60, "provider_error", "the provider is down")
+    later = Offer(MicroUSD(1_600_000), time.time() + 60, "provider_error", "the provider is down")
     studio.tiers.insert(0, TinyTier("sora", offered=later))
     item = studio.plan()
 
-    assert (item.action, item.micro, item.obstacle) == ("keep", 0, "the provider is down")
+    assert (item.action, item.cost_micros, item.obstacle) == ("keep", 0, "the provider is down")
     assert studio.generate().video == live
     assert studio.tiers[0].made == []
 
@@ -397,7 +397,7 @@ def test_a_changed_word_below_footage_that_cannot_be_had_is_drawn(studio: Studio
 
 
 def test_who_may_not_spend_gets_the_free_tier(studio: Studio) -> None:
-    studio.tiers.insert(0, TinyTier("sora", offered=Offer(1_600_000)))
+    studio.tiers.insert(0, TinyTier("sora", offered=Offer(MicroUSD(1_600_000))))
     video = studio.generate(spending="nothing").video
 
     assert video is not None
@@ -406,11 +406,11 @@ def test_who_may_not_spend_gets_the_free_tier(studio: Studio) -> None:
 
 
 def test_the_plan_draws_the_line_where_the_budget_ends(studio: Studio) -> None:
-    studio.tiers.insert(0, TinyTier("sora", offered=Offer(2_000_000)))
+    studio.tiers.insert(0, TinyTier("sora", offered=Offer(MicroUSD(2_000_000))))
     dear = [replace(TEMPLATE, topic=topic, priority=rank) for rank, topic in enumerate("abc")]
-    items = studio.plan_all(dear, budget=DailyBudget(studio.redis, cap_micro=5_000_000))
+    items = studio.plan_all(dear, budget=DailyBudget(studio.redis, cap_micros=MicroUSD(5_000_000)))
 
-    assert [(item.tier, item.micro, item.owed_micro) for item in items] == [
+    assert [(item.tier, item.cost_micros, item.owed_micros) for item in items] == [
         ("static", 0, 2_000_000),
         ("sora", 2_000_000, 0),
         ("sora", 2_000_000, 0),
@@ -422,12 +422,12 @@ def test_among_equals_the_film_that_is_published_longest_gets_the_money(studio: 
     early, late = (replace(TEMPLATE, topic=topic) for topic in ("early", "late"))
     studio.generate(early)
     studio.generate(late)
-    studio.tiers.insert(0, TinyTier("sora", offered=Offer(2_000_000)))
-    budget = DailyBudget(studio.redis, cap_micro=2_000_000)
+    studio.tiers.insert(0, TinyTier("sora", offered=Offer(MicroUSD(2_000_000))))
+    budget = DailyBudget(studio.redis, cap_micros=MicroUSD(2_000_000))
     first, second = studio.plan_all([late, early], budget=budget)
 
-    assert (first.action, first.owed_micro) == ("keep", 2_000_000)
-    assert (second.action, second.micro) == ("make", 2_000_000)
+    assert (first.action, first.owed_micros) == ("keep", 2_000_000)
+    assert (second.action, second.cost_micros) == ("make", 2_000_000)
 
 
 def test_the_best_tier_needs_no_reason(studio: Studio) -> None:
