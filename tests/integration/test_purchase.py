@@ -16,7 +16,6 @@ from spritz_cli.storage.budget import DEFAULT_CAP_MICROS, DailyBudget
 from spritz_cli.storage.footage import FootageStore, Order
 from spritz_cli.storage.provider_state import Circuit, Gate, Slots
 from spritz_cli.testing import fake_redis, sample_template
-from spritz_cli.testing.videos_api import QUIRKS, FakeVideosAPI
 from spritz_cli.tiers.base import TierUnavailable
 from spritz_cli.tiers.brief import brief_for, footage_in_hand
 from spritz_cli.tiers.provider import Provider
@@ -24,6 +23,7 @@ from spritz_cli.tiers.purchase import Purchase
 from spritz_cli.videos_api import client
 from spritz_cli.videos_api.client import VideosAPI
 from spritz_cli.videos_api.profiles import Profile, load_profile
+from tests.videos_server.videos_api import QUIRKS, FakeVideosAPI
 
 #: One segment of 4 s at $0.10 a second.
 PRICE = MicroUSD(400_000)

@@ -19,9 +19,8 @@ from spritz_cli.storage.budget import DailyBudget
 from spritz_cli.storage.leases import Leases
 from spritz_cli.storage.manifest import VideoManifest
 from spritz_cli.storage.videos import VideoStore
-from spritz_cli.testing import fake_redis, sample_template
+from spritz_cli.testing import FakeTier, fake_redis, sample_template
 from spritz_cli.tiers.base import Offer, Progress, TierUnavailable
-from tests.tiny import TinyTier
 
 TEMPLATE = sample_template(duration_seconds=5)
 
@@ -34,7 +33,7 @@ class Studio:
     store: VideoStore
     manifest: VideoManifest
     leases: Leases
-    tiers: list[TinyTier]
+    tiers: list[FakeTier]
 
     def generate(self, template: Template = TEMPLATE, **options: Any) -> Outcome:
         return pipeline.generate_video(template, leases=self.leases, **self._parts(), **options)
@@ -74,7 +73,7 @@ def urls(video: Video | None) -> list[str]:
 def studio(tmp_path: Path) -> Studio:
     redis = fake_redis()
     store = VideoStore(tmp_path / "videos")
-    return Studio(redis, store, VideoManifest(redis), Leases(redis), [TinyTier()])
+    return Studio(redis, store, VideoManifest(redis), Leases(redis), [FakeTier()])
 
 
 def test_a_film_is_made_checked_stored_and_published(studio: Studio) -> None:
@@ -257,7 +256,7 @@ def test_a_failure_leaves_the_live_film_live(studio: Studio) -> None:
 
 
 @dataclass
-class Unlucky(TinyTier):
+class Unlucky(FakeTier):
     """A tier whose encoder is killed for the first `times` films."""
 
     times: int = 1
@@ -286,7 +285,7 @@ def test_a_film_whose_encoder_is_always_killed_fails(
 
 
 @dataclass
-class Garbling(TinyTier):
+class Garbling(FakeTier):
     """A tier whose first `times` films do not play."""
 
     times: int = 1
@@ -322,7 +321,7 @@ def test_a_film_that_never_plays_fails_and_says_why(
 
 def test_the_next_tier_makes_the_film_and_says_why(studio: Studio) -> None:
     refused = TierUnavailable("the daily budget is used up", reason="budget")
-    studio.tiers.insert(0, TinyTier("sora", error=refused))
+    studio.tiers.insert(0, FakeTier("sora", error=refused))
     video = studio.generate().video
 
     assert video is not None
@@ -333,7 +332,7 @@ def test_the_next_tier_makes_the_film_and_says_why(studio: Studio) -> None:
 
 def test_an_upgrade_that_fails_keeps_the_live_film_and_draws_nothing(studio: Studio) -> None:
     live = studio.generate().video
-    studio.tiers.insert(0, TinyTier("sora", error=TierUnavailable("no", reason="provider_error")))
+    studio.tiers.insert(0, FakeTier("sora", error=TierUnavailable("no", reason="provider_error")))
     outcome = studio.generate()
 
     assert (outcome.status, outcome.error, outcome.video) == ("unchanged", "no", live)
@@ -343,7 +342,7 @@ def test_an_upgrade_that_fails_keeps_the_live_film_and_draws_nothing(studio: Stu
 
 def test_an_upgrade_takes_the_place_of_the_live_film(studio: Studio) -> None:
     studio.generate()
-    studio.tiers.insert(0, TinyTier("sora", shade=120))
+    studio.tiers.insert(0, FakeTier("sora", shade=120))
 
     assert studio.plan().reason == pipeline.UPGRADE
     video = studio.generate().video
@@ -355,7 +354,7 @@ def test_an_upgrade_takes_the_place_of_the_live_film(studio: Studio) -> None:
 def test_a_tier_that_waits_is_not_asked_before_its_time(studio: Studio) -> None:
     live = studio.generate().video
     later = Offer(MicroUSD(1_600_000), time.time() + 60, "provider_error", "the provider is down")
-    studio.tiers.insert(0, TinyTier("sora", offered=later))
+    studio.tiers.insert(0, FakeTier("sora", offered=later))
     item = studio.plan()
 
     assert (item.action, item.cost_micros, item.obstacle) == ("keep", 0, "the provider is down")
@@ -364,7 +363,7 @@ def test_a_tier_that_waits_is_not_asked_before_its_time(studio: Studio) -> None:
 
 
 def test_a_forced_film_does_not_wait_but_never_steps_down(studio: Studio) -> None:
-    studio.tiers.insert(0, TinyTier("sora", shade=120))
+    studio.tiers.insert(0, FakeTier("sora", shade=120))
     live = studio.generate().video
     studio.tiers[0].offered = Offer(wait_until=time.time() + 60, reason="provider_error")
     studio.tiers[0].error = TierUnavailable("down", reason="provider_error")
@@ -377,19 +376,19 @@ def test_a_forced_film_does_not_wait_but_never_steps_down(studio: Studio) -> Non
 def test_new_footage_that_cannot_be_had_leaves_the_old_below_the_same_drawing(
     studio: Studio,
 ) -> None:
-    studio.tiers.insert(0, TinyTier("sora", footage="of last year"))
+    studio.tiers.insert(0, FakeTier("sora", footage="of last year"))
     live = studio.generate().video
     refused = TierUnavailable("no money", reason="budget")
-    studio.tiers[0] = TinyTier("sora", footage="of this year", error=refused)
+    studio.tiers[0] = FakeTier("sora", footage="of this year", error=refused)
 
     assert studio.generate().video == live == studio.published()
 
 
 def test_a_changed_word_below_footage_that_cannot_be_had_is_drawn(studio: Studio) -> None:
-    studio.tiers.insert(0, TinyTier("sora", footage="of last year"))
+    studio.tiers.insert(0, FakeTier("sora", footage="of last year"))
     studio.generate()
     refused = TierUnavailable("no money", reason="budget")
-    studio.tiers[0] = TinyTier("sora", footage="of this year", error=refused)
+    studio.tiers[0] = FakeTier("sora", footage="of this year", error=refused)
     video = studio.generate(replace(TEMPLATE, takeaway="Other words.")).video
 
     assert video is not None
@@ -397,7 +396,7 @@ def test_a_changed_word_below_footage_that_cannot_be_had_is_drawn(studio: Studio
 
 
 def test_who_may_not_spend_gets_the_free_tier(studio: Studio) -> None:
-    studio.tiers.insert(0, TinyTier("sora", offered=Offer(MicroUSD(1_600_000))))
+    studio.tiers.insert(0, FakeTier("sora", offered=Offer(MicroUSD(1_600_000))))
     video = studio.generate(spending="nothing").video
 
     assert video is not None
@@ -406,7 +405,7 @@ def test_who_may_not_spend_gets_the_free_tier(studio: Studio) -> None:
 
 
 def test_the_plan_draws_the_line_where_the_budget_ends(studio: Studio) -> None:
-    studio.tiers.insert(0, TinyTier("sora", offered=Offer(MicroUSD(2_000_000))))
+    studio.tiers.insert(0, FakeTier("sora", offered=Offer(MicroUSD(2_000_000))))
     dear = [replace(TEMPLATE, topic=topic, priority=rank) for rank, topic in enumerate("abc")]
     items = studio.plan_all(dear, budget=DailyBudget(studio.redis, cap_micros=MicroUSD(5_000_000)))
 
@@ -422,7 +421,7 @@ def test_among_equals_the_film_that_is_published_longest_gets_the_money(studio: 
     early, late = (replace(TEMPLATE, topic=topic) for topic in ("early", "late"))
     studio.generate(early)
     studio.generate(late)
-    studio.tiers.insert(0, TinyTier("sora", offered=Offer(MicroUSD(2_000_000))))
+    studio.tiers.insert(0, FakeTier("sora", offered=Offer(MicroUSD(2_000_000))))
     budget = DailyBudget(studio.redis, cap_micros=MicroUSD(2_000_000))
     first, second = studio.plan_all([late, early], budget=budget)
 
@@ -431,7 +430,7 @@ def test_among_equals_the_film_that_is_published_longest_gets_the_money(studio: 
 
 
 def test_the_best_tier_needs_no_reason(studio: Studio) -> None:
-    studio.tiers.insert(0, TinyTier("sora"))
+    studio.tiers.insert(0, FakeTier("sora"))
     video = studio.generate().video
 
     assert video is not None
@@ -441,7 +440,7 @@ def test_the_best_tier_needs_no_reason(studio: Studio) -> None:
 def test_a_failure_is_told_in_the_words_of_the_best_tier(studio: Studio) -> None:
     studio.tiers[0].error = RenderError("no frame at 2.0 s")
     refused = TierUnavailable("the prompt was refused", reason="moderation")
-    studio.tiers.insert(0, TinyTier("sora", error=refused))
+    studio.tiers.insert(0, FakeTier("sora", error=refused))
 
     assert studio.generate().error == "the prompt was refused"
     video = studio.published()
