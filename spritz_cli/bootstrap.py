@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from spritz_cli.models import MicroUSD, ObjectPath
+from spritz_cli.models import ObjectPath, micros
 from spritz_cli.settings import Settings, secret, shipped
 from spritz_cli.storage.files.base import DiskFiles, Files
 from spritz_cli.storage.redis.connection import OpenRedis, Patience, open_reading, open_redis
@@ -68,8 +68,7 @@ class Services:
         from spritz_cli.storage.budget import DailyBudget
 
         settings = self.settings
-        usd = settings.daily_budget_usd
-        cap = None if settings.ignores_budget else MicroUSD(round(usd * 1_000_000))
+        cap = None if settings.ignores_budget else micros(settings.daily_budget_usd)
         return DailyBudget(self.redis.client, settings.key_prefix, cap)
 
     @cached_property
