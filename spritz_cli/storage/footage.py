@@ -26,6 +26,9 @@ FOLDER = FOOTAGE
 #: Journals keep the names of their first version: there are paid orders on disk.
 _STORED_AS = {"request_digest": "wish", "paid_fingerprint": "paid", "cost_micros": "micro"}
 
+#: Fields that came later are left out of a journal while they are unknown.
+_LATER = ("frames", "fps", "matrix")
+
 _ORDER = re.compile(r"/[0-9a-f][^/]*\.json$")
 
 #: `intended`: reserved, surely not sent. `sending`: it may have been sent.
@@ -42,7 +45,8 @@ class Order(NamedTuple):
 
     `request_digest` is the digest of what the catalog asked for, `paid_fingerprint` the paid
     fingerprint of the film that it is a part of, `day` the UTC day whose budget
-    it counts to.
+    it counts to. `frames` is how many the segment with this `sha256` decodes to
+    at `fps`, `matrix` that of its colours (see media.montage.Clip).
     """
 
     id: str
@@ -69,6 +73,9 @@ class Order(NamedTuple):
     sha256: str | None = None
     bytes: int | None = None
     ai_generated: bool = True
+    frames: int | None = None
+    fps: int | None = None
+    matrix: str | None = None
 
     @property
     def charge(self) -> Charge:
@@ -103,9 +110,7 @@ class FootageStore:
 
     def record(self, order: Order) -> Order:
         """Write an order durably, in one step; returns it."""
-        fields = {_STORED_AS.get(name, name): value for name, value in order._asdict().items()}
-        text = json.dumps(fields, ensure_ascii=False, indent=1)
-        self._files.write(_name(order, "json"), text.encode())
+        self._files.write(_name(order, "json"), _journal(order))
         return order
 
     def locked(self) -> AbstractContextManager[None]:
@@ -159,6 +164,15 @@ class FootageStore:
 
 def _name(order: Order, suffix: str) -> str:
     return f"{FOLDER}/{order.template}/{order.id}.{suffix}"
+
+
+def _journal(order: Order) -> bytes:
+    fields = {
+        _STORED_AS.get(name, name): value
+        for name, value in order._asdict().items()
+        if value is not None or name not in _LATER
+    }
+    return json.dumps(fields, ensure_ascii=False, indent=1).encode()
 
 
 def _order(data: bytes, where: Location) -> Order:
