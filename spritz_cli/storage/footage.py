@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 from spritz_cli.errors import StorageError
 from spritz_cli.models import Location, MicroUSD, Template
 from spritz_cli.storage.budget import Charge
-from spritz_cli.storage.files.base import DiskFiles, Files, at_once
+from spritz_cli.storage.files.base import DiskFiles, Files, at_once, local_folder
 from spritz_cli.storage.files.disk import disk_errors, measure
 from spritz_cli.storage.videos import FOOTAGE
 
@@ -85,20 +85,15 @@ class Order(NamedTuple):
 
 
 class FootageStore:
-    """Keeps orders and their footage beside the films: below a folder, or wherever `place` does."""
+    """Keeps orders and their footage beside the films: below a folder or in other `Files`."""
 
-    def __init__(self, place: Path | Files) -> None:
-        self._files = DiskFiles(place) if isinstance(place, Path) else place
+    def __init__(self, location: Path | Files) -> None:
+        self._files = DiskFiles(location) if isinstance(location, Path) else location
 
     @property
     def folder(self) -> Path:
         """The folder that all of it lies in; StorageError if that is in a bucket."""
-        root = self._files.root
-        if isinstance(root, Path):
-            return root / FOLDER
-        raise StorageError(
-            f"{root} is no folder of this machine", hint="Ask for a `local` copy instead."
-        )
+        return local_folder(self._files) / FOLDER
 
     def orders(self, template: Template) -> list[Order]:
         """Return every order of a template, the oldest first."""
@@ -131,7 +126,7 @@ class FootageStore:
     def files(self, order: Order) -> list[tuple[Location, int]]:
         """Return the files of an order that are there, with their sizes, the journal first."""
         found = self._files.find(f"{FOLDER}/{order.template}/{order.id}.")
-        return [(self._files.root / file.name, file.bytes) for file in found]
+        return [(self._files.location / file.name, file.bytes) for file in found]
 
     def local(self, order: Order, folder: Path) -> Path:
         """Return the stored segment of an order on this machine, copied to `folder` if need be."""
@@ -149,7 +144,7 @@ class FootageStore:
     def remove(self, order: Order) -> list[Location]:
         """Delete an order and its footage; returns what is gone. The journal goes first."""
         names = [_name(order, suffix) for suffix in ("json", "mp4")]
-        return [self._files.root / name for name in names if self._files.delete(name)]
+        return [self._files.location / name for name in names if self._files.delete(name)]
 
     def _found(self, prefix: str) -> list[Order]:
         names = [found.name for found in self._files.find(prefix) if _ORDER.search(found.name)]
@@ -159,7 +154,7 @@ class FootageStore:
     def _read(self, name: str) -> Order | None:
         content = self._files.read(name)
         # Unless a cleanup was quicker.
-        return _order(content.data, self._files.root / name) if content else None
+        return _order(content.data, self._files.location / name) if content else None
 
 
 def _name(order: Order, suffix: str) -> str:

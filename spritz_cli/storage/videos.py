@@ -18,7 +18,14 @@ from typing import Any, NamedTuple
 
 from spritz_cli.errors import StorageError
 from spritz_cli.models import Location, RenderedFilm, Template, Tier, Video
-from spritz_cli.storage.files.base import Content, DiskFiles, Files, FoundFile, at_once
+from spritz_cli.storage.files.base import (
+    Content,
+    DiskFiles,
+    Files,
+    FoundFile,
+    at_once,
+    local_folder,
+)
 from spritz_cli.storage.files.disk import FileRecord, disk_errors, measure
 
 VIDEO, POSTER, CAPTIONS, SIDECAR = "mp4", "webp", "vtt", "json"
@@ -53,21 +60,17 @@ class StoredFilm(NamedTuple):
 
 
 class VideoStore:
-    """Keeps films below a folder, or wherever `place` does, and knows their public addresses."""
+    """Keeps films below a folder or in other `Files`, and knows their public addresses."""
 
-    def __init__(self, place: Path | Files, url_prefix: str = "/videos") -> None:
-        self._files = DiskFiles(place) if isinstance(place, Path) else place
-        self.place = self._files.root
+    def __init__(self, location: Path | Files, url_prefix: str = "/videos") -> None:
+        self._files = DiskFiles(location) if isinstance(location, Path) else location
+        self.location = self._files.location
         self.url_prefix = url_prefix.rstrip("/")
 
     @property
-    def root(self) -> Path:
+    def folder(self) -> Path:
         """The folder that films lie in; StorageError if they lie in a bucket."""
-        if isinstance(self.place, Path):
-            return self.place
-        raise StorageError(
-            f"{self.place} is no folder of this machine", hint="Ask for a `local` copy instead."
-        )
+        return local_folder(self._files)
 
     def staging(self) -> AbstractContextManager[Path]:
         """Return a scratch directory of this machine, for `publish` to move files from."""
@@ -146,7 +149,7 @@ class VideoStore:
         What is kept elsewhere than on this machine has no path: see `local`.
         """
         url, name = self._required(video)
-        path = self.root / name
+        path = self.folder / name
         if Path(os.path.realpath(path)) == path:
             return path
         raise self._is_no_file(url)
@@ -207,7 +210,7 @@ class VideoStore:
         """Yield every `<hash>.*` group, complete or not, in the order of their names."""
         found = (file for file in self._files.find("") if _is_address(file.name.split("/")))
         for stem, files in groupby(found, key=_stem):
-            yield _stored_video(stem, list(files), self.place)
+            yield _stored_video(stem, list(files), self.location)
 
     def modified_at(self, film: StoredFilm) -> float:
         """Return when one of its files was changed last, as of now."""
@@ -249,7 +252,7 @@ class VideoStore:
 
     def _is_no_file(self, url: str) -> StorageError:
         return StorageError(
-            f"{url!r} is not a file of {self.place}",
+            f"{url!r} is not a file of {self.location}",
             hint=f"A film's url looks like {self.url('PERSONA', 'TOPIC', 'HASH.mp4')}.",
         )
 
@@ -301,10 +304,10 @@ class VideoStore:
         self._files.put_last(sidecar, f"{stem}.{SIDECAR}", seen)
 
     def _name_of(self, location: Location) -> str:
-        name = str(location).removeprefix(f"{self.place}/")
+        name = str(location).removeprefix(f"{self.location}/")
         if name == str(location) or not _is_address(name.split("/")):
             raise StorageError(
-                f"{location} is not a file of the store {self.place}",
+                f"{location} is not a file of the store {self.location}",
                 hint="vidgen deletes only what it made. Delete it by hand if it is not needed.",
             )
         return name
@@ -373,14 +376,14 @@ def _stem(file: FoundFile) -> str:
     return file.name.rpartition(".")[0]
 
 
-def _stored_video(stem: str, files: Sequence[FoundFile], root: Location) -> StoredFilm:
+def _stored_video(stem: str, files: Sequence[FoundFile], location: Location) -> StoredFilm:
     persona, topic, name = stem.split("/")
     ordered = sorted(files, key=lambda file: SUFFIXES.index(file.name.rpartition(".")[2]))
     return StoredFilm(
         persona=persona,
         topic=topic,
         hash=name,
-        paths=tuple(root / file.name for file in ordered),
+        paths=tuple(location / file.name for file in ordered),
         sizes=tuple(file.bytes for file in ordered),
         modified_at=max(file.modified_at for file in ordered),
         published=ordered[-1].name.endswith(f".{SIDECAR}"),

@@ -51,7 +51,7 @@ class Studio:
         return self.manifest.peek(TEMPLATE.persona, TEMPLATE.topic)
 
     def scratch(self) -> list[Path]:
-        return [path for path in (self.store.root / ".staging").iterdir() if path.is_dir()]
+        return [path for path in (self.store.folder / ".staging").iterdir() if path.is_dir()]
 
     def _parts(self) -> dict[str, Any]:
         return {"store": self.store, "manifest": self.manifest, "tiers": self.tiers}
@@ -172,7 +172,7 @@ def test_a_damaged_film_on_disk_is_made_anew_when_the_manifest_is_lost(studio: S
 def test_another_url_prefix_reaches_the_manifest_without_rendering(studio: Studio) -> None:
     before = studio.generate().video
     assert before is not None
-    studio.store = VideoStore(studio.store.root, "https://cdn.example/v")
+    studio.store = VideoStore(studio.store.folder, "https://cdn.example/v")
 
     assert (studio.plan().action, studio.plan().reason) == ("renew", "url prefix changed")
     assert studio.generate().status == "unchanged"
@@ -187,7 +187,7 @@ def test_another_url_prefix_reaches_the_manifest_without_rendering(studio: Studi
 def test_an_entry_near_its_end_gets_the_new_url_prefix_and_a_new_life(studio: Studio) -> None:
     studio.generate()
     studio.redis.expire(f"video:{TEMPLATE.key}", 3600)
-    studio.store = VideoStore(studio.store.root, "/films")
+    studio.store = VideoStore(studio.store.folder, "/films")
 
     assert studio.generate().status == "unchanged"
     assert all(url.startswith("/films/") for url in urls(studio.published()))
@@ -197,7 +197,7 @@ def test_an_entry_near_its_end_gets_the_new_url_prefix_and_a_new_life(studio: St
 def test_a_restored_manifest_has_the_url_prefix_of_today(studio: Studio) -> None:
     studio.generate()
     studio.redis.flushall()
-    studio.store = VideoStore(studio.store.root, "/films")
+    studio.store = VideoStore(studio.store.folder, "/films")
 
     assert studio.generate().status == "unchanged"
     assert all(url.startswith("/films/") for url in urls(studio.published()))
@@ -208,7 +208,7 @@ def test_a_damaged_film_does_not_move_to_another_url_prefix(studio: Studio) -> N
     video = studio.generate().video
     assert video is not None
     overwrite(studio.store.path(video))
-    studio.store = VideoStore(studio.store.root, "/films")
+    studio.store = VideoStore(studio.store.folder, "/films")
 
     assert studio.generate().status == "made"
     assert studio.store.verify(video)
@@ -575,7 +575,7 @@ def test_planning_changes_nothing(studio: Studio) -> None:
     studio.plan()
 
     assert studio.redis.keys("*") == []
-    assert not studio.store.root.exists()
+    assert not studio.store.folder.exists()
 
 
 def test_what_was_edited_comes_before_what_follows_from_it(studio: Studio) -> None:

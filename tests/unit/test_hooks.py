@@ -94,7 +94,7 @@ def test_a_film_that_others_publish_under_another_url_is_cached(
     monkeypatch.setattr("spritz_cli.tiers.static.StaticTier", lambda _library: tier)
     generate_video(
         shared.catalog.get("newcomer", "one"),
-        store=VideoStore(shared.store.root, "https://cdn.example/v"),
+        store=VideoStore(shared.store.folder, "https://cdn.example/v"),
         manifest=shared.manifest,
         leases=shared.leases,
         tiers=[tier],
