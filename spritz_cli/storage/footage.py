@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -19,9 +19,8 @@ from spritz_cli.models import Location, MicroUSD, Template
 from spritz_cli.storage.budget import Charge
 from spritz_cli.storage.files.base import DiskFiles, Files, at_once, local_folder
 from spritz_cli.storage.files.disk import disk_errors, measure
-from spritz_cli.storage.videos import FOOTAGE
 
-FOLDER = FOOTAGE
+FOLDER = ".footage"
 
 #: Journals keep the names of their first version: there are paid orders on disk.
 _STORED_AS = {"request_digest": "wish", "paid_fingerprint": "paid", "cost_micros": "micro"}
@@ -29,7 +28,7 @@ _STORED_AS = {"request_digest": "wish", "paid_fingerprint": "paid", "cost_micros
 #: Fields that came later are left out of a journal while they are unknown.
 _LATER = ("frames", "fps", "matrix")
 
-_ORDER = re.compile(r"/[0-9a-f][^/]*\.json$")
+_JOURNAL = re.compile(r"/[0-9a-f][^/]*\.json$")
 
 #: `intended`: reserved, surely not sent. `sending`: it may have been sent.
 #: `unknown`: nobody could say whether it arrived. `submitted`: the provider is at it.
@@ -97,11 +96,20 @@ class FootageStore:
 
     def orders(self, template: Template) -> list[Order]:
         """Return every order of a template, the oldest first."""
-        return sorted(self._found(f"{FOLDER}/{template.name}/"), key=_age)
+        return sorted(self._read_all(self.journals([template.name])), key=_age)
 
     def all_orders(self) -> Iterator[Order]:
         """Yield every order, folder by folder."""
-        yield from self._found(f"{FOLDER}/")
+        yield from self._read_all(self._journals(f"{FOLDER}/"))
+
+    def folders(self, names: Iterable[str]) -> Iterator[str]:
+        """Yield the prefixes under which all about some templates or personas is stored."""
+        return (f"{FOLDER}/{name}/" for name in names)
+
+    def journals(self, names: Iterable[str]) -> Iterator[str]:
+        """Yield the names of the journals of some templates."""
+        for prefix in self.folders(names):
+            yield from self._journals(prefix)
 
     def record(self, order: Order) -> Order:
         """Write an order durably, in one step; returns it."""
@@ -146,8 +154,10 @@ class FootageStore:
         names = [_name(order, suffix) for suffix in ("json", "mp4")]
         return [self._files.location / name for name in names if self._files.delete(name)]
 
-    def _found(self, prefix: str) -> list[Order]:
-        names = [found.name for found in self._files.find(prefix) if _ORDER.search(found.name)]
+    def _journals(self, prefix: str) -> Iterator[str]:
+        return (file.name for file in self._files.find(prefix) if _JOURNAL.search(file.name))
+
+    def _read_all(self, names: Iterable[str]) -> list[Order]:
         orders = at_once(self._files, self._read, names)
         return [order for order in orders if order]
 

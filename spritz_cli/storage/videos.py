@@ -27,14 +27,12 @@ from spritz_cli.storage.files.base import (
     local_folder,
 )
 from spritz_cli.storage.files.disk import FileRecord, disk_errors, measure
+from spritz_cli.storage.footage import FootageStore
 
 VIDEO, POSTER, CAPTIONS, SIDECAR = "mp4", "webp", "vtt", "json"
 
 #: The sidecar last: whoever finds it may rely on the others.
 SUFFIXES = (VIDEO, POSTER, CAPTIONS, SIDECAR)
-
-#: Footage lies below the films, see footage.py.
-FOOTAGE = ".footage"
 
 #: Up to so many folders of a bucket are listed one by one rather than all at once.
 FEW = 8
@@ -65,6 +63,7 @@ class VideoStore:
     def __init__(self, location: Path | Files, url_prefix: str = "/videos") -> None:
         self._files = DiskFiles(location) if isinstance(location, Path) else location
         self.location = self._files.location
+        self._footage = FootageStore(self._files)
         self.url_prefix = url_prefix.rstrip("/")
 
     @property
@@ -171,7 +170,7 @@ class VideoStore:
     def all_intact(self, videos: Iterable[Video]) -> list[bool]:
         """Answer `intact` for many films, side by side where that is quicker."""
         videos = list(videos)
-        with self._files.surveyed(_prefixes(videos)):
+        with self._files.surveyed(self._prefixes(videos)):
             return at_once(self._files, self.intact, videos)
 
     @contextmanager
@@ -179,8 +178,9 @@ class VideoStore:
         """Look at what many films have now, so that asking about each of them costs little.
 
         Only to tell about them: see `Files.surveyed`. A template stands for all its films.
+        Their footage is looked at too.
         """
-        with self._files.surveyed(_prefixes(wanted)):
+        with self._files.surveyed(self._prefixes(wanted)):
             # Read side by side, to be remembered.
             at_once(self._files, self._files.read, self._records(wanted))
             yield
@@ -273,9 +273,18 @@ class VideoStore:
             return
         for item in wanted:
             film = f"/{item.hash}" if isinstance(item, Video) else "/"
-            for prefix in (f"{item.name}{film}", f"{FOOTAGE}/{item.name}/"):
-                found = self._files.find(prefix)
-                yield from (file.name for file in found if file.name.endswith(f".{SIDECAR}"))
+            found = self._files.find(f"{item.name}{film}")
+            yield from (file.name for file in found if file.name.endswith(f".{SIDECAR}"))
+        yield from self._footage.journals(item.name for item in wanted)
+
+    def _prefixes(self, wanted: Sequence[Template | Video]) -> list[str]:
+        """Return where to look for all of these, in few places."""
+        names = {item.name for item in wanted}
+        if len(names) > FEW:
+            names = {item.persona for item in wanted}
+        if len(names) > FEW:
+            return [""]
+        return [*(f"{name}/" for name in sorted(names)), *self._footage.folders(sorted(names))]
 
     def _sizes(self, stem: str) -> dict[str, Any]:
         found = self._files.find(f"{stem}.")
@@ -311,16 +320,6 @@ class VideoStore:
                 hint="vidgen deletes only what it made. Delete it by hand if it is not needed.",
             )
         return name
-
-
-def _prefixes(wanted: Sequence[Template | Video]) -> list[str]:
-    """Return where to look for all of these, in few places."""
-    folders = {item.name for item in wanted}
-    if len(folders) > FEW:
-        folders = {item.persona for item in wanted}
-    if len(folders) > FEW:
-        return [""]
-    return [f"{parent}{name}/" for name in sorted(folders) for parent in ("", f"{FOOTAGE}/")]
 
 
 def _require_safe(*names: str) -> None:
