@@ -21,11 +21,15 @@ _R = TypeVar("_R")
 
 
 class FoundFile(NamedTuple):
-    """A file that is there: its name below the location, its size, its age as epoch seconds."""
+    """A file that is there: its name below the location, its size, its age as epoch seconds.
+
+    Another `version` (empty: unknown) means that the file was written anew.
+    """
 
     name: str
     bytes: int
     modified_at: float
+    version: str = ""
 
 
 class Content(NamedTuple):
@@ -224,7 +228,7 @@ class DiskFiles:
             else:
                 # A link counts as empty, which no file of ours is.
                 size = told.st_size if stat.S_ISREG(told.st_mode) else 0
-                yield FoundFile(path, size, told.st_mtime)
+                yield FoundFile(path, size, told.st_mtime, _version(told))
 
     def _entries(self, folder: str) -> list[tuple[str, os.stat_result]]:
         """Return what is in a folder; nothing if it is not there, or only a link to one."""
@@ -249,6 +253,11 @@ def _write(name: str, data: bytes, folder: int) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _version(status: os.stat_result) -> str:
+    # Every write makes a new inode. No tool of backups can restore the time of its last change.
+    return f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
 
 
 def _look(name: str, folder: int) -> os.stat_result | None:
