@@ -7,12 +7,21 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol, TypeVar
 
 from spritz_cli.errors import StorageError
 from spritz_cli.models import Location
-from spritz_cli.storage.files.disk import FileRecord, disk_errors, measure_pieces, open_folder, seal
+from spritz_cli.storage.files.disk import (
+    FileRecord,
+    create_public_folder,
+    disk_errors,
+    measure_pieces,
+    open_folder,
+    seal,
+    sync_folder,
+)
 from spritz_cli.storage.files.locks import held
 from spritz_cli.storage.files.scratch import ScratchFolders
 
@@ -131,7 +140,9 @@ class DiskFiles:
 
     def __init__(self, location: Path) -> None:
         self.location = Path(os.path.realpath(location))
-        self.scratch = ScratchFolders(self.location / ".staging")
+        self.scratch = ScratchFolders(
+            self.location / ".staging", partial(create_public_folder, self.location)
+        )
 
     def put(self, file: Path, name: str) -> None:
         with self._errors(name), self._opened(name, create=True) as (folder, last):
@@ -139,7 +150,7 @@ class DiskFiles:
             # Within one file system, so the rename is atomic, and a rival
             # writer of the same bytes can only replace them with themselves.
             os.rename(file, last, dst_dir_fd=folder)
-            os.fsync(folder)
+            sync_folder(folder)
 
     def put_last(self, file: Path, name: str, seen: Content | None) -> None:
         del seen  # on one disk, leases keep writers apart
@@ -155,7 +166,7 @@ class DiskFiles:
                 with suppress(OSError):
                     os.unlink(scratch, dir_fd=folder)
                 raise
-            os.fsync(folder)
+            sync_folder(folder)
 
     def read(self, name: str) -> Content | None:
         with self._errors(name), suppress(FileNotFoundError), self._reading(name) as file:
