@@ -108,7 +108,7 @@ def plan(
         return judge.judge(*found[template.key], force=force)
 
     # After the manifest was read: what it lists is there by now.
-    with store.surveyed(list(map(_looked_for, templates, videos))):
+    with store.snapshot(list(map(_looked_for, templates, videos))):
         items = {template.key: judged(template, "capped") for template in templates}
         for item in _unaffordable(items.values(), budget):
             thrifty = judged(item.template, "nothing")
