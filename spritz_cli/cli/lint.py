@@ -73,12 +73,14 @@ def _findings(
     templates: Sequence[Template], settings: Settings, *, words_only: bool
 ) -> list[Finding]:
     from spritz_cli.lint.film import word_faults
-    from spritz_cli.lint.finding import found
+    from spritz_cli.lint.finding import finding_of
     from spritz_cli.lint.run import findings_of_all
 
     today = datetime.now(UTC).date()
     if words_only:
-        return [found(item.name, fault) for item in templates for fault in word_faults(item, today)]
+        return [
+            finding_of(item.name, fault) for item in templates for fault in word_faults(item, today)
+        ]
     if console.interactive(sys.stderr):
         console.note(f"Drawing {counted(len(templates), 'film')} frame by frame …")
     return [
