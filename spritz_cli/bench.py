@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,12 +73,12 @@ class CommandFigures:
 
 @dataclass(frozen=True)
 class GrowthFigures:
-    """Looking at `entries` published films: CPU seconds, and this process's peak memory in MB."""
+    """Looking at `films` published films: CPU seconds, and this process's peak memory in bytes."""
 
-    entries: int
+    films: int
     status: float
     plan: float
-    peak_mb: float
+    peak_bytes: int
 
 
 def measure_film(template: Template, library: SceneLibrary, runs: int) -> FilmFigures:
@@ -147,21 +147,13 @@ def measure_growth(template: Template, library: SceneLibrary) -> Iterator[Growth
                     _publish(templates[-1], tier, folder, services)
                 status = _own(lambda: services.manifest.peek_many(templates))
                 plan = _own(lambda: _plan(templates, services, tier))
-                yield GrowthFigures(entries, status, plan, peak_mb())
+                yield GrowthFigures(entries, status, plan, peak_bytes())
 
 
-def peak_mb(children: bool = False) -> float:
-    """Return the largest memory that this process (or any child of it) ever held, in MB."""
+def peak_bytes(children: bool = False) -> int:
+    """Return the largest memory that this process (or any child of it) ever held."""
     who = resource.RUSAGE_CHILDREN if children else resource.RUSAGE_SELF
-    return resource.getrusage(who).ru_maxrss / 1000
-
-
-def document(value: Any) -> dict[str, Any]:
-    """Return figures as plain JSON values."""
-    figures = asdict(value)
-    if isinstance(value, FilmFigures):
-        figures["total"] = value.total
-    return figures
+    return resource.getrusage(who).ru_maxrss * 1024
 
 
 def _make(scene: Scene, video: Path) -> dict[str, float]:

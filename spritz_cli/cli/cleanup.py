@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,12 +14,10 @@ from spritz_cli.cli.options import Json, settings_of
 from spritz_cli.cli.quick import QuickCommand
 from spritz_cli.cli.units import counted, parse_span, size
 from spritz_cli.errors import UsageError
+from spritz_cli.settings import GIGABYTE, MAX_QUOTA_GB
 
 if TYPE_CHECKING:
     from spritz_cli.films.cleanup import CleanupPlan, Deletion
-
-GIGABYTE = 1024**3
-MOST_GIGABYTES = 1_000_000
 
 COLUMNS = (Column("FILE"), Column("SIZE", right=True), Column("REASON"))
 
@@ -32,14 +31,14 @@ def register(app: typer.Typer) -> None:
 def cleanup(
     context: typer.Context,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the plan and change nothing.")
+        bool, typer.Option("--dry-run", help="Show what would go and delete nothing.")
     ] = False,
     quota_gb: Annotated[
         float | None,
-        typer.Option(help="Keep at most this much; default VIDGEN_DISK_QUOTA_GB, else 5."),
+        typer.Option(metavar="GB", help="Keep at most this much; default VIDGEN_DISK_QUOTA_GB."),
     ] = None,
     grace: Annotated[
-        str, typer.Option(help="Never delete what is younger, e.g. 30m, 2h, 1d.")
+        str, typer.Option(metavar="AGE", help="Keep what is younger: 30m, 2h, 1d.")
     ] = "1h",
     as_json: Json = False,
 ) -> None:
@@ -51,7 +50,8 @@ def cleanup(
     from spritz_cli.films.cleanup import apply_cleanup, plan_cleanup
 
     settings = settings_of(context)
-    quota = settings.disk_quota_gb if quota_gb is None else _required_quota(quota_gb)
+    if quota_gb is not None:
+        settings = replace(settings, disk_quota_gb=_required_quota(quota_gb))
     with open_services(settings) as services:
         store, manifest, leases = services.store, services.manifest, services.leases
         plan = plan_cleanup(
@@ -59,7 +59,7 @@ def cleanup(
             manifest,
             services.catalog,
             leases,
-            quota_bytes=int(quota * GIGABYTE),
+            quota_bytes=settings.disk_quota_bytes,
             footage=services.footage,
             grace_seconds=parse_span(grace),
         )
@@ -67,18 +67,18 @@ def cleanup(
         if not dry_run:
             done = apply_cleanup(plan, store, manifest, leases, services.footage)
     if as_json:
-        console.document(_document(plan, done, dry_run=dry_run))
+        console.document("cleanup", _document(plan, done, dry_run=dry_run))
     else:
         _show(plan, done, dry_run=dry_run)
 
 
 def _required_quota(given: float) -> float:
     # This is false for "nan" too.
-    if 0 < given <= MOST_GIGABYTES:
+    if 0 < given <= MAX_QUOTA_GB:
         return given
     raise UsageError(
-        f"--quota-gb {given:g} is no amount of gigabytes to keep",
-        hint=f"Give a number above 0 and up to {MOST_GIGABYTES:,}.",
+        f"invalid --quota-gb {given:g}",
+        hint=f"Give a number above 0 and up to {MAX_QUOTA_GB:,}.",
     )
 
 

@@ -7,16 +7,20 @@ import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from spritz_cli.errors import CatalogError, StorageError, VidgenError
+from spritz_cli.errors import CatalogError, Interrupted, StorageError, VidgenError
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table as RichTable
 
-#: Major version of every `--json` document; readers ignore fields they do not know.
-JSON_SCHEMA = 1
+#: Major version of every `--json` document; the files in `schemas/` describe them.
+JSON_VERSION = 1
+
+#: Whether notices and warnings are left out (--quiet); errors and results never are.
+QUIET = ContextVar("QUIET", default=False)
 
 GAP = "  "
 
@@ -25,7 +29,7 @@ THIN = 24
 
 
 class OutputClosed(Exception):
-    """Whoever read our output went away, as `vidgen status | head -1` does."""
+    """The reader of our output went away, as `vidgen status | head -1` does."""
 
 
 class Cell(NamedTuple):
@@ -36,7 +40,7 @@ class Cell(NamedTuple):
 
 
 class Column(NamedTuple):
-    """What a terminal that is too narrow does without, or shows elsewhere.
+    """A column of a table, and what becomes of it on a terminal that is too narrow.
 
     `optional` columns are left out, the last first. `below` columns go on
     lines of their own under the row, once folding would leave them too thin.
@@ -53,7 +57,7 @@ Row = Sequence["str | Cell"]
 
 def prepare_streams() -> None:
     """Make sure that printing cannot fail for lack of a stream or of a letter in the locale."""
-    # Either is None when the caller closed it, as `vidgen status >&-` does.
+    # A stream is None if the caller closed it, as `vidgen status >&-` does.
     sys.stdout = sys.stdout or _nowhere()
     sys.stderr = sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
@@ -67,17 +71,25 @@ def out(text: str = "") -> None:
 
 
 def note(text: str = "") -> None:
-    """Write a line that is not the result: a notice, progress, an error."""
+    """Write a line that is not the result, such as progress; --quiet leaves it out."""
+    if not QUIET.get():
+        complain(text)
+
+
+def warning(text: str) -> None:
+    """Write what is probably not meant, but does not stop the command."""
+    note(_painted("warning:", "1;33") + f" {_escaped(text)}")
+
+
+def complain(text: str = "") -> None:
+    """Write a line that says why the command failed, also with --quiet."""
     _write(sys.stderr, text + "\n")
     _flush(sys.stderr)
 
 
-def document(fields: Mapping[str, Any], *, on_one_line: bool = False) -> None:
+def document(command: str, fields: Mapping[str, Any], *, on_one_line: bool = False) -> None:
     """Write the JSON document that a command answers `--json` with."""
-    ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-    indent = None if on_one_line else 2
-    text = json.dumps({"schema": JSON_SCHEMA, **fields}, indent=indent, ensure_ascii=ascii_only)
-    out(text)
+    _write_document(command, command, fields, on_one_line=on_one_line)
 
 
 def flush() -> None:
@@ -97,26 +109,31 @@ def error(problem: VidgenError) -> None:
     """Write what is wrong and what to do about it, to stderr."""
     if isinstance(problem, CatalogError):
         return _catalog_error(problem)
-    _complaint(problem.message, problem.hint)
+    if isinstance(problem, Interrupted):
+        return complain(problem.message)
+    _error_lines(problem.message, problem.hint)
 
 
-def error_document(problem: VidgenError, *, on_one_line: bool = False) -> None:
-    """Write the JSON document of a command that could not answer."""
-    problems = problem.problems if isinstance(problem, CatalogError) else ()
+def error_document(command: str | None, problem: VidgenError, *, on_one_line: bool = False) -> None:
+    """Write the JSON document of a command that could not answer; None if none was named."""
     answer: dict[str, Any] = {
         "message": problem.message,
         "hint": problem.hint,
         "exit_code": problem.exit_code,
+        "problems": [item._asdict() for item in getattr(problem, "problems", ())],
     }
-    if problems:
-        answer["problems"] = [item._asdict() for item in problems]
-    document({"error": answer}, on_one_line=on_one_line)
+    _write_document("error", command, {"error": answer}, on_one_line=on_one_line)
 
 
 def interactive(stream: TextIO) -> bool:
     """Say whether colour and moving bars make sense on this stream."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     return stream.isatty() and not plain
+
+
+def redraws(stream: TextIO) -> bool:
+    """Say whether what was written to this stream can be overwritten."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def table(columns: Sequence[Column], rows: Iterable[Row]) -> None:
@@ -139,6 +156,15 @@ def rich_console(stream: TextIO) -> Console:
     from rich.console import Console
 
     return Console(file=stream, markup=False, highlight=False, emoji=False)
+
+
+def _write_document(
+    shape: str, command: str | None, fields: Mapping[str, Any], *, on_one_line: bool
+) -> None:
+    ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    head = {"schema": f"vidgen/{shape}/{JSON_VERSION}", "command": command}
+    indent = None if on_one_line else 2
+    out(json.dumps({**head, **fields}, indent=indent, ensure_ascii=ascii_only))
 
 
 def _nowhere() -> TextIO:
@@ -170,10 +196,10 @@ def _unwritable(exc: OSError) -> Exception:
     )
 
 
-def _complaint(message: str, hint: str) -> None:
-    note(_painted("error:", "1;31") + f" {_escaped(message)}")
+def _error_lines(message: str, hint: str) -> None:
+    complain(_painted("error:", "1;31") + f" {_escaped(message)}")
     if hint:
-        note(_painted("hint:", "1;36") + f" {_escaped(hint)}")
+        complain(_painted("hint:", "1;36") + f" {_escaped(hint)}")
 
 
 def _escaped(text: str) -> str:
@@ -186,9 +212,9 @@ def _escaped(text: str) -> str:
 
 def _catalog_error(problem: CatalogError) -> None:
     for item in problem.problems:
-        _complaint(str(item), item.hint)
+        _error_lines(str(item), item.hint)
     count = len(problem.problems)
-    note(f"{count} problem{'' if count == 1 else 's'} in all; nothing was done.")
+    complain(f"{count} problem{'' if count == 1 else 's'} in all; nothing was done.")
 
 
 def _painted(text: str, code: str) -> str:

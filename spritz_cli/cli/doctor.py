@@ -1,4 +1,4 @@
-"""`vidgen doctor`: what this machine lacks, and the command that mends it."""
+"""`vidgen doctor`: what this machine lacks, and the command that repairs it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import typer
 
@@ -67,18 +67,27 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(context: typer.Context, as_json: Json = False) -> None:
-    """Check this machine, with a fix for all that is missing.
+    """Check this machine and say how to fix what is missing.
 
     Example: vidgen doctor
     """
     settings = settings_of(context)
     checks = [_isolated(name, look, settings) for name, look in CHECKS.items()]
     if as_json:
-        console.document({"checks": [asdict(check) for check in checks]})
+        console.document("doctor", {"checks": [_fields(check) for check in checks]})
     else:
         console.table(COLUMNS, [_row(check) for check in checks])
     if any(check.state == "FAIL" for check in checks):
         raise typer.Exit(InfrastructureError.exit_code)
+
+
+def _fields(check: Check) -> dict[str, Any]:
+    return {
+        "name": check.name,
+        "status": check.state.lower(),
+        "message": check.detail,
+        "hint": check.fix,
+    }
 
 
 def _row(check: Check) -> list[str | Cell]:
@@ -86,7 +95,7 @@ def _row(check: Check) -> list[str | Cell]:
 
 
 def _isolated(name: str, look: Callable[[Settings], Check], settings: Settings) -> Check:
-    """Run one check; whatever it dies of is its finding and leaves the others alone."""
+    """Run one check; any error is what it found, and the other checks still run."""
     try:
         return look(settings)
     except VidgenError as error:

@@ -248,9 +248,9 @@ def _timed(
 
 def _current(told: str) -> int:
     """How many films plan would keep, or status finds ready."""
-    document = json.loads(told) if told else {}
-    rows = document.get("items") or document.get("entries") or []
-    return sum(1 for row in rows if "keep" in row.values() or "ready" in row.values())
+    totals = json.loads(told).get("totals", {}) if told else {}
+    count: int = totals.get("keep", totals.get("ready", 0))
+    return count
 
 
 def _is_raised(count: int) -> bool:

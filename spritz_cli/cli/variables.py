@@ -1,0 +1,61 @@
+"""Environment variables that look like settings of vidgen and are not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from spritz_cli.cli import console
+from spritz_cli.errors import VidgenError
+from spritz_cli.settings import VARIABLES, shipped
+
+PREFIX = "VIDGEN_"
+
+#: How alike two names must be, of which all have the prefix, for one to be meant by the other.
+ALIKE = 0.72
+
+#: Read from the environment alone, because it is a secret.
+API_KEY = "VIDGEN_API_KEY"
+
+
+def unknown_variables(
+    catalog: Path | None = None, environ: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return each `VIDGEN_*` variable that nothing reads and the nearest real one, "" if none is.
+
+    Profiles of providers may name variables of their own for keys: in the shipped file, and
+    in the providers.yaml beside the catalog.
+    """
+    environ = os.environ if environ is None else environ
+    known = {*VARIABLES.values(), API_KEY}
+    names = [name for name, text in environ.items() if name.startswith(PREFIX) and text]
+    if known.issuperset(names):
+        return {}
+    from difflib import get_close_matches
+
+    known |= _keys_of_providers(catalog)
+    return {
+        name: "".join(get_close_matches(name, known, n=1, cutoff=ALIKE))
+        for name in sorted(names)
+        if name not in known
+    }
+
+
+def warn_of(unknown: Mapping[str, str]) -> None:
+    """Write a warning for each of `unknown_variables`."""
+    for name, nearest in unknown.items():
+        suggestion = f"did you mean {nearest}?" if nearest else "see vidgen config."
+        console.warning(f"{name} is set, but vidgen has no such setting; {suggestion}")
+
+
+def _keys_of_providers(catalog: Path | None) -> set[str]:
+    from spritz_cli.videos_api.profiles import load_profile, profile_names
+
+    files = [shipped("providers.yaml"), *([catalog.parent / "providers.yaml"] if catalog else [])]
+    try:
+        profiles = [load_profile(name, files) for name in profile_names(files)]
+    except VidgenError:
+        # A command that buys footage says what is wrong with the file.
+        return set()
+    return {variable for profile in profiles for variable in profile.api_key_env}
