@@ -69,7 +69,10 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "terminal_width": console.help_width(),
+    },
     epilog="Exit codes: 0 done, 1 finished but something asked for is not so, 2 usage or "
     "invalid catalog, 3 infrastructure, 130 interrupted. `vidgen help COMMAND` explains a "
     "command; the options above may also stand after it.",

@@ -118,7 +118,7 @@ class _Line:
 
     def _commands(self) -> list[Candidate]:
         commands = self._group.commands.items()
-        found = [Candidate(name, command.get_short_help_str()) for name, command in commands]
+        found = [Candidate(name, command.get_short_help_str(80)) for name, command in commands]
         return found if self._explained else [*found, Candidate("help", "Explain a command.")]
 
     def _argument(self, current: str) -> Iterable[Candidate]:

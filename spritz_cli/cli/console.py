@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
+import shutil
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +28,24 @@ GAP = "  "
 
 #: Columns of words that are thinner than this are hard to read.
 THIN = 24
+
+
+#: The name under which Python knows `_stand_in`.
+ENCODING_ERRORS = "vidgen"
+
+#: What is written for a sign that the output's encoding lacks.
+STAND_INS = {
+    "→": "->",
+    "×": "x",
+    "…": "...",
+    "─": "-",
+    "–": "-",
+    "—": "-",
+    "−": "-",
+    "↻": "@",
+    **dict.fromkeys("“”", '"'),
+    **dict.fromkeys("‘’", "'"),
+}
 
 
 class OutputClosed(Exception):
@@ -55,6 +75,11 @@ class Column(NamedTuple):
 Row = Sequence["str | Cell"]
 
 
+def help_width() -> int:
+    """Return how wide help is: 80 columns, or less where the terminal is narrower."""
+    return max(30, min(80, shutil.get_terminal_size().columns) - 2)
+
+
 def prepare_streams() -> None:
     """Make sure that printing cannot fail for lack of a stream or of a letter in the locale."""
     # A stream is None if the caller closed it, as `vidgen status >&-` does.
@@ -62,7 +87,7 @@ def prepare_streams() -> None:
     sys.stderr = sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors=ENCODING_ERRORS)
 
 
 def out(text: str = "") -> None:
@@ -165,6 +190,16 @@ def _write_document(
     head = {"schema": f"vidgen/{shape}/{JSON_VERSION}", "command": command}
     indent = None if on_one_line else 2
     out(json.dumps({**head, **fields}, indent=indent, ensure_ascii=ascii_only))
+
+
+def _stand_in(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    missing = error.object[error.start : error.end]
+    return "".join(STAND_INS.get(sign, "?") for sign in missing), error.end
+
+
+codecs.register_error(ENCODING_ERRORS, _stand_in)
 
 
 def _nowhere() -> TextIO:

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 COLUMNS = (
     Column("FILM"),
     Column("WHERE"),
-    Column("ELEMENT"),
+    Column("ELEMENT", below=True),
     Column("RULE", optional=True),
-    Column("FINDING"),
-    Column("WHAT TO DO"),
+    Column("FINDING", below=True),
+    Column("WHAT TO DO", below=True),
 )
 
 
