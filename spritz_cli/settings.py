@@ -231,7 +231,7 @@ def _label(name: str, given: Given) -> str:
 
 # pyproject.toml
 
-#: What shows that a file which is not valid TOML is meant for vidgen.
+#: Shows that a file is meant for vidgen although it is not valid TOML.
 _OUR_HEADER = re.compile(rb"^\s*\[+\s*tool\s*\.\s*[\"']?vidgen\b", re.MULTILINE)
 
 
@@ -248,7 +248,7 @@ def _find_project(cwd: Path) -> Project:
         except _NotToml as exc:
             unreadable.append(f"{file} is not valid TOML, vidgen does not look into it: {exc}")
         except OSError as exc:
-            # What lies in the folders above may be somebody else's.
+            # The files in the folders above may belong to somebody else.
             if folder == cwd:
                 hint = "Make it readable, or run vidgen in another folder."
                 raise UsageError(f"{file}: {exc.strerror}", hint=hint) from exc
@@ -328,7 +328,7 @@ def _scenes_for(catalog: Path) -> Path:
 
 
 def _can_see(look: Callable[[], bool]) -> bool:
-    # A folder of somebody else's, which a command may well be started in.
+    # A command may be started in a folder that its user cannot search.
     try:
         return look()
     except PermissionError:
@@ -345,7 +345,7 @@ def _path(written: _Written) -> Path:
     try:
         return written.base / Path(written.value).expanduser()
     except RuntimeError as exc:
-        # `~nobody`, or `~` where neither HOME nor the system's list of users knows a home.
+        # `~nobody`, or `~` without HOME for a user that the system does not know.
         raise UsageError(
             f"{written.label}: no home directory is known for “{written.value}”",
             hint="Write the path without “~”.",

@@ -50,11 +50,11 @@ COMPLETE = "__complete"
 
 
 class Commands(QuickGroup):
-    """The commands; one that is interrupted has cleaned up when this says so."""
+    """All commands; an interrupt reaches us after the command has cleaned up."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        # Typer only looks them up.
+        # Typer expects a dict but only looks commands up.
         self.commands = LateCommands("spritz_cli.cli", COMMANDS)  # type: ignore[assignment]
 
     def invoke(self, ctx: Any) -> Any:
@@ -146,7 +146,7 @@ def globals_first(arguments: Sequence[str]) -> list[str]:
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Part the global options from the command and its own arguments."""
+    """Separate the global options from the command and its own arguments."""
     front: list[str] = []
     rest: list[str] = []
     pending = iter(arguments)
@@ -188,7 +188,7 @@ def _answer(given: list[str], invocation: Invocation) -> int:
         return PIPE_CLOSED
     except KeyboardInterrupt:
         return _fail(Interrupted("interrupted"), given)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the user gets one line
+    except Exception as error:  # noqa: BLE001 - the user gets one line, whatever happened
         from spritz_cli.cli.failures import internal_error
 
         return _fail(internal_error(error, given, invocation), given)
@@ -229,7 +229,7 @@ def _terminations_interrupt() -> Iterator[None]:
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     for number, handler in before.items():
-        # nohup, for one, has them ignored: leave it at that.
+        # Under nohup, for example, they are ignored and stay ignored.
         if handler is signal.SIG_DFL:
             signal.signal(number, interrupt)
     try:
@@ -249,7 +249,7 @@ def _fail(error: VidgenError, given: Sequence[str]) -> int:
 
 
 def _document(error: VidgenError, given: Sequence[str]) -> None:
-    """Answer --json with the error, unless --json was not asked for."""
+    """Write the error as a document if the command was called with --json."""
     _, rest = _split(given)
     options = rest[: rest.index("--")] if "--" in rest else rest
     if "--json" in options:

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from spritz_cli.catalog.loader import Catalog
     from spritz_cli.models import Template
 
-#: One with much text, one with much motion, one of the cards.
+#: One film with much text, one with much motion, one text card.
 USUAL = ("credit_utilization", "cash_buffer", "hysa_comparison")
 
 #: The document that --compare reads.
 SCHEMA = "vidgen/bench/1"
 
-#: What starts often; the last one with nothing left to make.
+#: Commands that are started often; for `warm` every film is current.
 COMMANDS = (("--help",), ("status", "--json"), ("plan", "--json"), ("warm", "--all"))
 
 

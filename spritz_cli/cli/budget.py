@@ -20,7 +20,7 @@ from spritz_cli.models import MicroUSD, add_up, dollars
 if TYPE_CHECKING:
     from spritz_cli.storage.budget import Charge, DailyBudget, Day
 
-#: What is older has expired.
+#: Older days have expired.
 MOST_DAYS = 40
 
 AMOUNTS = (
@@ -82,7 +82,7 @@ class Spending:
 
 @dataclass(frozen=True)
 class Sums:
-    """How many orders some charges are for, and what they add up to in micro-dollars."""
+    """The number of orders, and their sums in micro-dollars."""
 
     orders: int
     spent: MicroUSD
@@ -154,6 +154,6 @@ def _by_template(charges: Iterable[Charge]) -> list[tuple[str, Sums]]:
 
 
 def _name(name: str) -> dict[str, str | None]:
-    """Return the names of a film; an order of which only the cost is known has none."""
+    """Return the names of a film; None for orders of which only the cost is known."""
     persona, _, topic = name.partition("/")
     return {**name_fields(persona, topic)} if name else dict.fromkeys(("name", "persona", "topic"))

@@ -51,7 +51,7 @@ def candidates(group: Any, words: Sequence[str]) -> list[Candidate]:
 
 
 def _read(group: Any, words: Sequence[str]) -> tuple[_Line, str]:
-    # bash parts an option from its value at the sign, and hands quotes on.
+    # bash splits --option=value into three words, and passes quotes along.
     *before, current = [word.strip("'\"") for word in words] or [""]
     line = _Line(group)
     for word in before:
@@ -118,8 +118,8 @@ class _Line:
 
     def _commands(self) -> list[Candidate]:
         commands = self._group.commands.items()
-        found = [Candidate(name, command.get_short_help_str(80)) for name, command in commands]
-        return found if self._explained else [*found, Candidate("help", "Explain a command.")]
+        named = [Candidate(name, command.get_short_help_str(80)) for name, command in commands]
+        return named if self._explained else [*named, Candidate("help", "Explain a command.")]
 
     def _argument(self, current: str) -> Iterable[Candidate]:
         params = [item for item in self._command.params if item.param_type_name == "argument"]
@@ -151,13 +151,13 @@ class _Line:
         flags = {name: Given(self._flags.get(name), "flag", f"--{name}") for name in names}
         sources = read_sources(flags)
         catalog, state = sources.value("catalog"), sources.value("state_dir")
-        # A key press must not make the folder.
+        # Pressing Tab must not create the folder.
         cache = state if state.is_dir() else None
         return load_catalog(catalog, sources.settings.scenes, cache).templates
 
 
 def _values(param: Any) -> list[Candidate]:
-    """Return the values of an option or argument, as far as they are known."""
+    """Return the possible values of an option or argument, where they can be listed."""
     if param.metavar in PATHS:
         return [Candidate(FILES)]
     if param.metavar == "LEVEL":

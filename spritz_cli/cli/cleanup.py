@@ -73,7 +73,7 @@ def cleanup(
 
 
 def _required_quota(given: float) -> float:
-    # This is false for "nan" too.
+    # False for NaN, too.
     if 0 < given <= MAX_QUOTA_GB:
         return given
     raise UsageError(

@@ -112,7 +112,7 @@ def _shown(value: Any) -> str | float | None:
 
 
 def _profile(settings: Settings) -> tuple[Profile | None, UsageError | None]:
-    """Look the provider up, which settings alone cannot: return it, or what is wrong."""
+    """Look up the provider that the settings name; return it or the error."""
     from spritz_cli.bootstrap import provider_profile
 
     try:
@@ -122,7 +122,7 @@ def _profile(settings: Settings) -> tuple[Profile | None, UsageError | None]:
 
 
 def _wrong_setting(settings: Settings) -> str:
-    """Return which of the provider's settings a lookup fails for."""
+    """Return the setting for which looking up the provider failed."""
     from spritz_cli.videos_api.profile import is_base_url
 
     bad_address = settings.base_url is not None and not is_base_url(settings.base_url)

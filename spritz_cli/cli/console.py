@@ -118,13 +118,13 @@ def document(command: str, fields: Mapping[str, Any], *, on_one_line: bool = Fal
 
 
 def flush() -> None:
-    """Hand everything written to the reader, or raise OutputClosed."""
+    """Flush stdout; raises OutputClosed if its reader is gone."""
     _write(sys.stdout, "")
     _flush(sys.stdout)
 
 
 def discard_output() -> None:
-    """Keep the interpreter from complaining about a closed pipe when it exits."""
+    """Keep the interpreter from reporting a closed pipe when it exits."""
     nowhere = _nowhere()
     for stream in (sys.stdout, sys.stderr):
         os.dup2(nowhere.fileno(), stream.fileno())
@@ -282,13 +282,13 @@ def _grid(columns: Sequence[Column], rows: list[list[Cell]], kept: Sequence[int]
     from rich.table import Table
     from rich.text import Text
 
-    found = Table(box=None, pad_edge=False, padding=(0, len(GAP), 0, 0), header_style="bold")
+    grid = Table(box=None, pad_edge=False, padding=(0, len(GAP), 0, 0), header_style="bold")
     for index in kept:
         column = columns[index]
-        found.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
+        grid.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
     for row in rows:
-        found.add_row(*(Text(row[index].text, style=row[index].style) for index in kept))
-    return found
+        grid.add_row(*(Text(row[index].text, style=row[index].style) for index in kept))
+    return grid
 
 
 def _stacked(columns: Sequence[Column], rows: list[list[Cell]], console: Console) -> None:

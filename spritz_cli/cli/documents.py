@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from spritz_cli.bootstrap import Services
     from spritz_cli.storage.videos import VideoStore
 
-#: A wait that is longer counts as for ever.
+#: A longer wait counts as for ever.
 _YEAR_SECONDS = 365 * 86_400
 
 #: Fields of a manifest entry that stand on the film itself, or mean something else here.
@@ -93,7 +93,7 @@ def obstacle_fields(reason: str | None, message: str, retry_at: float) -> dict[s
 
 
 def is_never(retry_at: float) -> bool:
-    """Whether a moment (epoch seconds) stands for: not before something else changes."""
+    """Whether `retry_at` (epoch seconds) means: not before the film or the settings change."""
     return retry_at - time.time() > _YEAR_SECONDS
 
 

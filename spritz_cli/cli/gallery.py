@@ -1,4 +1,4 @@
-"""`vidgen gallery`: all films on one page, to look at, to send round, to compare."""
+"""`vidgen gallery`: all films on one page, to look at, send round and compare."""
 
 from __future__ import annotations
 
@@ -91,10 +91,10 @@ def _findings(context: typer.Context, templates: Sequence[Template]) -> dict[str
 
     console.note(f"Checking {counted(len(templates), 'film')}; --no-lint skips this …")
     today = datetime.now(UTC).date()
-    found = findings_of_all(templates, settings_of(context).scenes, today)
+    findings = findings_of_all(templates, settings_of(context).scenes, today)
     return {
         template.name: [_line(finding) for finding in of_film]
-        for template, of_film in zip(templates, found, strict=True)
+        for template, of_film in zip(templates, findings, strict=True)
     }
 
 

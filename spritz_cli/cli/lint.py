@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -97,28 +98,27 @@ def _fields(finding: Finding) -> dict[str, Any]:
 def _findings(
     templates: Sequence[Template], settings: Settings, *, words_only: bool
 ) -> list[Finding]:
+    from spritz_cli.lint import finding
     from spritz_cli.lint.film import word_faults
-    from spritz_cli.lint.finding import found
     from spritz_cli.lint.run import findings_of_all
 
     today = datetime.now(UTC).date()
     if words_only:
-        return [found(item.name, fault) for item in templates for fault in word_faults(item, today)]
+        faults = ((item.name, fault) for item in templates for fault in word_faults(item, today))
+        return [finding.found(name, fault) for name, fault in faults]
     if console.interactive(sys.stderr):
         console.note(f"Drawing {counted(len(templates), 'film')} frame by frame …")
-    return [
-        finding
-        for of_film in findings_of_all(templates, settings.scenes, today)
-        for finding in of_film
-    ]
+    return [*chain.from_iterable(findings_of_all(templates, settings.scenes, today))]
 
 
-def _show(found: Sequence[Finding], checked: int) -> None:
-    if found:
-        console.table(COLUMNS, [_row(item) for item in found])
-    later = sum(item.level == "soon" for item in found)
+def _show(findings: Sequence[Finding], checked: int) -> None:
+    if findings:
+        console.table(COLUMNS, [_row(item) for item in findings])
+    later = sum(item.level == "soon" for item in findings)
     soon = f", {later} due soon" if later else ""
-    summary = f"{counted(checked, 'film')} checked, {counted(len(found) - later, 'finding')}{soon}."
+    summary = (
+        f"{counted(checked, 'film')} checked, {counted(len(findings) - later, 'finding')}{soon}."
+    )
     console.out(summary)
 
 

@@ -1,4 +1,4 @@
-"""What footage costs, in words: the line where today's budget ends, and a run's receipt."""
+"""What footage costs: the line where today's budget ends, and the receipt of a run."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def begin(services: Services, items: Iterable[PlanItem]) -> None:
 
 
 def show_line(items: Sequence[PlanItem], day: Day | None) -> None:
-    """Write what footage would cost, in the order of the purchase, with the end of the budget."""
+    """Write what footage would cost, in order of purchase, with a line where the budget ends."""
     bought, owed = _in_order(items)
     if day is None or not (bought or owed):
         return
@@ -76,12 +76,12 @@ def totals(items: Sequence[PlanItem]) -> str:
 
 
 def obstacle(item: PlanItem) -> str:
-    """Say why a film has no generated footage, and when that is tried again."""
+    """Say why a film has no generated footage, and when it is tried again."""
     return f"footage {next_try(item.obstacle, item.retry_at)}" if item.obstacle else ""
 
 
 def next_try(error: str, retry_at: float) -> str:
-    """Say when footage is asked for again, at an epoch second, and why it is not there yet."""
+    """Say when the provider is asked again (`retry_at`, epoch seconds), and what went wrong."""
     if is_never(retry_at):
         return f"not to be had: {error}"
     wait = retry_at - time.time()

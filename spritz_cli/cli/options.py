@@ -42,7 +42,7 @@ class Invocation:
     def _start_logging(self, level: str) -> None:
         import logging
 
-        # Other libraries speak at INFO of every request: of them, warnings are enough.
+        # Other libraries log every request at INFO; their warnings are enough.
         others = max(logging.WARNING, logging.getLevelName(level))
         logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=others)
         logger = logging.getLogger("spritz_cli")
@@ -75,7 +75,7 @@ def selection(persona: str | None, topic: str | None) -> Selection:
 
 
 def _selector(what: str, given: str | None) -> str:
-    """An empty one is a variable of the caller that is not set, not a wish for everything."""
+    """An empty selector is an unset variable in the caller's script, not a wish for all films."""
     if given == "":
         raise UsageError(f"the {what} is empty", hint="Name one, or write '*' for every one.")
     return "*" if given is None else given

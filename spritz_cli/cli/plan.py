@@ -29,7 +29,7 @@ COLUMNS = (
     Column("PRICE", right=True, optional=True),
 )
 
-#: As `terraform plan -detailed-exitcode`.
+#: The exit code of --exit-code, as of `terraform plan -detailed-exitcode`.
 WORK_TO_DO = 2
 
 STYLES = {"+": "green", "~": "yellow", "↻": "cyan"}

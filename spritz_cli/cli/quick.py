@@ -1,6 +1,6 @@
-"""Commands that start at once: what a call does not need is neither imported nor built.
+"""Commands that start fast: what a call does not need is neither imported nor built.
 
-Typer converts every value with pydantic, also those that were not given, and
+Typer converts every value with pydantic, even defaults, and
 importing pydantic takes longer than all the rest of `vidgen status`. It also
 builds every command of a group before it looks up which one is asked for.
 """

@@ -1,4 +1,4 @@
-"""What a run of `vidgen warm` ends with: a table, the totals, and what is not as asked."""
+"""The report at the end of `vidgen warm`: a table, the totals, and what went wrong."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class Run:
 def show(
     run: Run, *, min_tier: Tier | None, seen: Mapping[str, Mapping[str, Any]] | None = None
 ) -> None:
-    """Write the result of a run, and to stderr what is not as asked.
+    """Write the result of a run, and to stderr what the user should know besides.
 
     With `seen` (documents.seen_by_application), the result is a JSON document.
     """

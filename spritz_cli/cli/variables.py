@@ -12,7 +12,7 @@ from spritz_cli.settings import VARIABLES, shipped
 
 PREFIX = "VIDGEN_"
 
-#: How alike two names must be, of which all have the prefix, for one to be meant by the other.
+#: How similar a name must be to be suggested; the common prefix makes all names similar.
 ALIKE = 0.72
 
 #: Read from the environment alone, because it is a secret.
@@ -22,7 +22,7 @@ API_KEY = "VIDGEN_API_KEY"
 def unknown_variables(
     catalog: Path | None = None, environ: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Return each `VIDGEN_*` variable that nothing reads and the nearest real one, "" if none is.
+    """Return each `VIDGEN_*` variable that nothing reads with the nearest that is read, or "".
 
     Profiles of providers may name variables of their own for keys: in the shipped file, and
     in the providers.yaml beside the catalog.
@@ -56,6 +56,6 @@ def _keys_of_providers(catalog: Path | None) -> set[str]:
     try:
         profiles = [load_profile(name, files) for name in profile_names(files)]
     except VidgenError:
-        # A command that buys footage says what is wrong with the file.
+        # Commands that buy footage report what is wrong with the file.
         return set()
     return {variable for profile in profiles for variable in profile.api_key_env}

@@ -1,4 +1,4 @@
-"""`vidgen warm`: make whatever is missing or stale, and say what became of it."""
+"""`vidgen warm`: make every film that is missing or stale, and report the results."""
 
 from __future__ import annotations
 

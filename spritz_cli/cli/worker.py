@@ -74,6 +74,6 @@ def _exit_code(worst: int) -> int:
 
 
 def _say_what_happens_now() -> None:
-    # The terminal may be what went away.
+    # The signal may come from a terminal that was closed.
     with suppress(console.OutputClosed, StorageError):
-        console.note("The films in the making are being finished; Ctrl-C again puts them back.")
+        console.note("Finishing the current films; Ctrl-C again puts them back into the queue.")
