@@ -32,6 +32,7 @@ from spritz_cli.storage.leases import Leases
 from spritz_cli.tiers.static import StaticTier
 
 if TYPE_CHECKING:
+    from spritz_cli.bootstrap import Services
     from spritz_cli.catalog.loader import Catalog
 
 STAGES = ("template", "parse", "draw", "hand-over", "encode", "check")
@@ -231,11 +232,11 @@ def _roomy(needed: int) -> Path | None:
     return FAST_FOLDER if room.f_bavail * room.f_frsize > 2 * needed else None
 
 
-def _plan(templates: Sequence[Template], services: Any, tier: StaticTier) -> planning.Plan:
-    return planning.plan(templates, store=services.store, manifest=services.manifest, tiers=(tier,))
+def _plan(templates: Sequence[Template], services: Services, tier: StaticTier) -> planning.Plan:
+    return planning.plan(replace(services.studio, tiers=(tier,)), templates)
 
 
-def _publish(template: Template, tier: StaticTier, folder: Path, services: Any) -> None:
+def _publish(template: Template, tier: StaticTier, folder: Path, services: Services) -> None:
     scratch = folder / "scratch"
     scratch.mkdir(exist_ok=True)
     video, poster, captions = (scratch / f"film.{kind}" for kind in ("mp4", "webp", "vtt"))

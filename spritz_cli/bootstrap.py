@@ -17,7 +17,7 @@ from spritz_cli.storage.videos import VideoStore
 
 if TYPE_CHECKING:
     from spritz_cli.catalog.loader import Catalog
-    from spritz_cli.films.generate import SourcedTier
+    from spritz_cli.films.studio import Studio
     from spritz_cli.scene.library import SceneLibrary
     from spritz_cli.storage.budget import DailyBudget
     from spritz_cli.storage.files.bucket import BucketFiles
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from spritz_cli.storage.leases import Leases
     from spritz_cli.storage.manifest import VideoManifest
     from spritz_cli.storage.upgrades import Upgrades
+    from spritz_cli.tiers.base import FilmTier
     from spritz_cli.tiers.provider import Provider
     from spritz_cli.videos_api.client import VideosAPI
     from spritz_cli.videos_api.profiles import Profile
@@ -68,7 +69,7 @@ class Services:
         from spritz_cli.storage.budget import DailyBudget
 
         settings = self.settings
-        cap = None if settings.ignores_budget else round(settings.daily_budget_usd * 1_000_000)
+        cap = round(settings.daily_budget_usd * 1_000_000)
         return DailyBudget(self.redis.client, settings.key_prefix, cap)
 
     @cached_property
@@ -90,13 +91,21 @@ class Services:
         return Upgrades(self.redis.client, self.settings.key_prefix)
 
     @cached_property
-    def tiers(self) -> tuple[SourcedTier, ...]:
+    def tiers(self) -> tuple[FilmTier, ...]:
         """The tiers of the fallback chain that make films, the best first."""
         from spritz_cli.tiers.footage import FootageTier
         from spritz_cli.tiers.static import StaticTier
 
-        sora = FootageTier(self._overlays, self.footage, self.upgrades, self.provider)
-        return sora, StaticTier(self.library)
+        footage = FootageTier(self._overlays, self.footage, self.upgrades, self.provider)
+        return footage, StaticTier(self.library)
+
+    @cached_property
+    def studio(self) -> Studio:
+        """What plans, makes and cleans up films; a budget limits it where there is a provider."""
+        from spritz_cli.films.studio import Studio
+
+        budget = self.budget if self.profile else None
+        return Studio(self.store, self.manifest, self.leases, self.tiers, budget)
 
     @property
     def _overlays(self) -> SceneLibrary:

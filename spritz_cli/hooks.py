@@ -22,8 +22,6 @@ TIME_BUDGET_SECONDS = 2.0
 #: This persona gets no recommendations, so it has no films.
 GENERAL = "general"
 
-GIB = 1024**3
-
 
 def enqueue_video_generation(persona: str, topic: str) -> str:
     """Have a film made unless it is there: the job's id, "cached" or "skipped".
@@ -62,19 +60,17 @@ def enqueue_videos_for_recommendations(
 
 def run_cleanup(dry_run: bool = False) -> dict[str, Any]:
     """Delete expired, orphaned and over-quota films, or only say which (`dry_run`)."""
-    from spritz_cli.films import cleanup as lifecycle
+    from spritz_cli.films import cleanup as films
 
     settings = load_settings()
     with open_services(settings, patience="short") as services:
-        return lifecycle.cleanup(
-            services.store,
-            services.manifest,
+        return films.cleanup(
+            services.studio,
             services.catalog,
-            services.leases,
-            quota_bytes=round(settings.disk_quota_gb * GIB),
+            quota_bytes=round(settings.disk_quota_gb * films.GB),
             footage=services.footage,
             dry_run=dry_run,
-        )
+        ).document()
 
 
 def _enqueue_top(user_id: object, recommendations: Iterable[Any], results: list[str]) -> None:
@@ -113,29 +109,24 @@ def _field(recommendation: Any, name: str) -> Any:
 
 
 def _enqueue(services: Services, template: Template) -> str:
-    from spritz_cli.films import generate as pipeline
-    from spritz_cli.films.planning import ingredients
+    from spritz_cli.films.planning import URL_PREFIX_CHANGED, fingerprint, ingredients, plan
     from spritz_cli.runs.job_queue import JobQueue
 
-    item = pipeline.plan(
-        [template],
-        store=services.store,
-        manifest=services.manifest,
-        tiers=services.tiers,
-        budget=services.budget if services.profile else None,
-    ).items[0]
+    item = plan(services.studio, [template]).items[0]
     # Under which addresses films are published is for those to say who make them.
-    if item.action == "keep" or item.reason == pipeline.URL_PREFIX_CHANGED:
+    if item.action == "keep" or item.reason == URL_PREFIX_CHANGED:
         return "cached"
     settings = services.settings
     queue = JobQueue(
         services.redis.url, settings.queue, patience="short", job_timeout=settings.job_timeout
     )
     try:
-        fingerprint = pipeline.fingerprint(template, services.tiers)
-        found = ingredients(template, services.tiers)
         return queue.enqueue(
-            template, fingerprint, ingredients=found, spending=item.spending, cool_down=True
+            template,
+            fingerprint(template, services.tiers),
+            ingredients=ingredients(template, services.tiers),
+            spending=item.spending,
+            cool_down=True,
         )[0]
     finally:
         queue.close()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,26 +63,14 @@ class Settings:
     daily_budget_usd: float = 5.0
 
     @property
-    def ignores_budget(self) -> bool:
-        return math.isinf(self.daily_budget_usd)
-
-    @property
     def job_timeout(self) -> float:
         """Seconds that one film may take: the drawing, and before it the provider's time."""
         return RENDER_SECONDS + (2 * self.provider_deadline_seconds if self.provider else 0.0)
 
-    def without_cap(self) -> Settings:
-        """Return the same settings for a run that may spend more than the daily budget."""
-        return replace(self, daily_budget_usd=math.inf)
-
     def environment(self) -> dict[str, str]:
         """Return the variables that give a child process these same settings."""
         values = {variable: getattr(self, name) for name, variable in VARIABLES.items()}
-        return {
-            variable: str(value)
-            for variable, value in values.items()
-            if value is not None and value != math.inf
-        }
+        return {variable: str(value) for variable, value in values.items() if value is not None}
 
 
 def load_settings(

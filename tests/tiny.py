@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spritz_cli.media import ffmpeg
-from spritz_cli.models import RenderedFilm, Template, Tier
+from spritz_cli.models import RenderedFilm, Spending, Template, Tier
 from spritz_cli.tiers.base import Offer, Progress
 
 WIDTH, HEIGHT, FPS = 64, 36, 5
@@ -37,7 +37,13 @@ class TinyTier:
     def offer(self, template: Template) -> Offer:
         return self.offered
 
-    def make(self, template: Template, scratch: Path, progress: Progress) -> RenderedFilm:
+    def make(
+        self,
+        template: Template,
+        scratch: Path,
+        progress: Progress,
+        spending: Spending,
+    ) -> RenderedFilm:
         self.made.append(template.name)
         film = RenderedFilm(
             *_files(scratch), template.duration_seconds + self.seconds, WIDTH, HEIGHT

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from spritz_cli.cli import console
 from spritz_cli.cli.console import Cell, Column
 from spritz_cli.cli.units import price, span
-from spritz_cli.models import Outcome
+from spritz_cli.models import NEVER, Obstacle, Outcome
 
 if TYPE_CHECKING:
     from spritz_cli.bootstrap import Services
@@ -23,9 +23,6 @@ LINE = (
     Column("PRICE", right=True),
     Column("SUM", right=True),
 )
-
-#: What counts as never.
-YEAR_SECONDS = 365 * 86_400
 
 
 def today(services: Services) -> Day | None:
@@ -78,15 +75,16 @@ def totals(items: Sequence[PlanItem]) -> str:
 
 def obstacle(item: PlanItem) -> str:
     """Say why a film has no generated footage, and when that is tried again."""
-    return f"footage {next_try(item.obstacle, item.retry_at)}" if item.obstacle else ""
+    return f"footage {next_try(item.obstacle)}" if item.obstacle else ""
 
 
-def next_try(error: str, retry_at: float) -> str:
-    """Say when footage is asked for again, at an epoch second, and why it is not there yet."""
-    wait = retry_at - time.time()
-    if wait > YEAR_SECONDS:
-        return f"not to be had: {error}"
-    return f"{f'tried again in {span(wait)}' if wait > 0 else 'due'}: {error}"
+def next_try(obstacle: Obstacle) -> str:
+    """Say when footage is asked for again, and why it is not there yet."""
+    reason = obstacle.message or obstacle.reason
+    if obstacle.until >= NEVER:
+        return f"not to be had: {reason}"
+    wait = obstacle.until - time.time()
+    return f"{f'tried again in {span(wait)}' if wait > 0 else 'due'}: {reason}"
 
 
 def budget_document(day: Day | None) -> dict[str, Any] | None:

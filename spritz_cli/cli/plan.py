@@ -14,6 +14,7 @@ from spritz_cli.cli.console import Cell, Column
 from spritz_cli.cli.options import Json, Persona, Selection, Topic, selection, settings_of
 from spritz_cli.cli.quick import QuickCommand
 from spritz_cli.cli.units import price
+from spritz_cli.models import Spending
 
 if TYPE_CHECKING:
     from spritz_cli.bootstrap import Services
@@ -56,18 +57,14 @@ def plan(
         show(services, items, as_json=as_json)
 
 
-def planned(services: Services, wanted: Selection, *, force: bool) -> Sequence[PlanItem]:
+def planned(
+    services: Services, wanted: Selection, *, force: bool, spending: Spending = "capped"
+) -> Sequence[PlanItem]:
     """Plan the selected templates of the catalog."""
     from spritz_cli.films import planning
 
-    return planning.plan(
-        services.catalog.select(wanted.persona, wanted.topic),
-        store=services.store,
-        manifest=services.manifest,
-        tiers=services.tiers,
-        budget=services.budget if services.profile else None,
-        force=force,
-    ).items
+    templates = services.catalog.select(wanted.persona, wanted.topic)
+    return planning.plan(services.studio, templates, force=force, spending=spending).items
 
 
 def show(services: Services, items: Sequence[PlanItem], *, as_json: bool) -> None:
@@ -135,6 +132,6 @@ def _document(item: PlanItem) -> dict[str, Any]:
         "tier": item.tier,
         "cost_usd": item.cost_usd,
         "owed_usd": item.owed_micro / 1_000_000,
-        "obstacle": item.obstacle or None,
+        "obstacle": item.obstacle.message if item.obstacle else None,
         "video": asdict(item.video) if item.video else None,
     }

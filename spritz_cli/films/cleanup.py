@@ -10,18 +10,19 @@ paid for: it goes only when no template has asked for it for months.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spritz_cli.films.studio import Studio
 from spritz_cli.models import Location, Video, manifest_key
 from spritz_cli.storage.footage import FootageStore, Order, OrderState
 from spritz_cli.storage.leases import Leases
-from spritz_cli.storage.manifest import JITTER, VideoManifest
-from spritz_cli.storage.videos import StoredFilm, VideoStore
+from spritz_cli.storage.manifest import JITTER
+from spritz_cli.storage.videos import StoredFilm
 from spritz_cli.tiers.brief import answers
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ _COUNTERS = {
     "footage_deleted": UNUSED_FOOTAGE,
 }
 
-#: Reasons for which what counts as disk usage goes.
-_OF_FILMS = (EXPIRED, ORPHANED, OVER_QUOTA)
+#: Bytes in a gigabyte, decimal as disks are sold and sizes are printed.
+GB = 1_000_000_000
 
 #: Orders that nothing more can come of.
 _ENDED: tuple[OrderState, ...] = ("stored", "failed", "refused")
@@ -97,100 +98,107 @@ class CleanupPlan:
         return (*files, *self.scratch)
 
 
+@dataclass(frozen=True)
+class CleanupResult:
+    """What a cleanup deleted, or would delete: the figures that nightly jobs and people read."""
+
+    plan: CleanupPlan
+    deleted: tuple[Deletion, ...]
+    dry_run: bool
+
+    @property
+    def deletions(self) -> tuple[Deletion, ...]:
+        """What was deleted; after a dry run, what would be."""
+        return self.plan.deletions if self.dry_run else self.deleted
+
+    @property
+    def disk_usage_bytes(self) -> int:
+        """What the films that are left take up."""
+        films = {item.path for removal in self.plan.removals for item in removal.deletions}
+        freed = sum(item.bytes for item in self.deleted if item.path in films)
+        return self.plan.disk_usage_bytes - freed
+
+    def totals(self) -> dict[str, Any]:
+        """Return how many films (not files) go for each reason, and the bytes freed and left."""
+        groups = {(item.path.with_suffix(""), item.reason) for item in self.deletions}
+        reasons = [reason for _, reason in groups]
+        return {
+            "dry_run": self.dry_run,
+            **{name: reasons.count(reason) for name, reason in _COUNTERS.items()},
+            "disk_usage_gb": self.disk_usage_bytes / GB,
+            "bytes_freed": sum(item.bytes for item in self.deleted),
+        }
+
+    def document(self) -> dict[str, Any]:
+        """Return the totals and each deletion."""
+        deletions = [
+            {"path": str(item.path), "bytes": item.bytes, "reason": item.reason}
+            for item in self.deletions
+        ]
+        return {**self.totals(), "deletions": deletions}
+
+
 def plan_cleanup(
-    store: VideoStore,
-    manifest: VideoManifest,
+    studio: Studio,
     catalog: Catalog | None,
-    leases: Leases,
     *,
     quota_bytes: int,
     footage: FootageStore | None = None,
     grace_seconds: float = GRACE_SECONDS,
-    now: datetime | None = None,
 ) -> CleanupPlan:
     """Decide what may go; changes nothing. Without a catalog, every template counts as known."""
-    stored = list(store.videos())
-    time = (now or datetime.now(UTC)).timestamp()
+    stored = list(studio.store.videos())
+    time = studio.clock().timestamp()
     survey = _Survey(
-        entries={entry.key: entry for entry in manifest.entries()},
+        entries={entry.key: entry for entry in studio.manifest.entries()},
         known={template.key for template in catalog.templates} if catalog else None,
-        leased=_leased(leases, stored),
+        leased=_leased(studio.leases, stored),
         latest=_latest(stored),
         untouched_since=time - grace_seconds,
-        expired_since=time - manifest.ttl_seconds * (1 + JITTER),
+        expired_since=time - studio.manifest.ttl_seconds * (1 + JITTER),
     )
     removals = tuple(_removals(stored, survey, quota_bytes))
-    scratch = tuple(Deletion(path, _tree_bytes(path), ORPHANED) for path in store.abandoned())
+    abandoned = studio.store.abandoned()
+    scratch = tuple(Deletion(path, _tree_bytes(path), ORPHANED) for path in abandoned)
     used = sum(film.bytes for film in stored)
     unused = _unused_footage(footage, catalog, time - FOOTAGE_SECONDS) if footage else ()
     return CleanupPlan(removals, scratch, used, tuple(unused))
 
 
 def apply_cleanup(
-    plan: CleanupPlan,
-    store: VideoStore,
-    manifest: VideoManifest,
-    leases: Leases,
-    footage: FootageStore | None = None,
+    plan: CleanupPlan, studio: Studio, footage: FootageStore | None = None
 ) -> tuple[Deletion, ...]:
     """Carry the plan out and return what was really deleted.
 
     A film that has come into use since the plan was made is left alone.
     """
-    done: list[Deletion] = []
+    deleted: list[Deletion] = []
     for removal in plan.removals:
-        done += _remove(removal, store, manifest, leases)
+        deleted += _remove(removal, studio)
     if footage:
         for unused in plan.footage:
-            done += _remove_footage(unused, footage, leases)
-    swept = store.sweep() if plan.scratch else []
-    return (*done, *(deletion for deletion in plan.scratch if deletion.path in swept))
+            deleted += _remove_footage(unused, footage, studio.leases)
+    swept = studio.store.sweep() if plan.scratch else []
+    return (*deleted, *(deletion for deletion in plan.scratch if deletion.path in swept))
 
 
 def cleanup(
-    store: VideoStore,
-    manifest: VideoManifest,
+    studio: Studio,
     catalog: Catalog | None,
-    leases: Leases,
     *,
     quota_bytes: int,
     footage: FootageStore | None = None,
     grace_seconds: float = GRACE_SECONDS,
-    now: datetime | None = None,
     dry_run: bool = False,
-) -> dict[str, Any]:
-    """Plan, delete (unless `dry_run`), and return the counts that nightly jobs read."""
+) -> CleanupResult:
+    """Plan, and delete unless `dry_run`."""
     plan = plan_cleanup(
-        store,
-        manifest,
-        catalog,
-        leases,
-        quota_bytes=quota_bytes,
-        footage=footage,
-        grace_seconds=grace_seconds,
-        now=now,
+        studio, catalog, quota_bytes=quota_bytes, footage=footage, grace_seconds=grace_seconds
     )
-    done = plan.deletions if dry_run else apply_cleanup(plan, store, manifest, leases, footage)
-    freed = () if dry_run else done
-    films_freed = sum(item.bytes for item in freed if item.reason in _OF_FILMS)
-    report = {
-        **counts(done),
-        "disk_usage_gb": (plan.disk_usage_bytes - films_freed) / 1024**3,
-        "bytes_freed": sum(item.bytes for item in freed),
-        "planned": [
-            {"path": str(item.path), "bytes": item.bytes, "reason": item.reason}
-            for item in plan.deletions
-        ],
-    }
-    _log.info("cleanup: %s", {**report, "planned": len(plan.deletions)})
-    return report
-
-
-def counts(deletions: Iterable[Deletion]) -> dict[str, int]:
-    """Return how many films (not files) were deleted for each reason."""
-    films = {(deletion.path.with_suffix(""), deletion.reason) for deletion in deletions}
-    reasons = [reason for _, reason in films]
-    return {name: reasons.count(reason) for name, reason in _COUNTERS.items()}
+    deleted = () if dry_run else apply_cleanup(plan, studio, footage)
+    result = CleanupResult(plan, deleted, dry_run)
+    _log.info("cleanup: %s", result.totals())
+    return result
 
 
 @dataclass(frozen=True)
@@ -259,28 +267,26 @@ def _removal(film: StoredFilm, reason: str) -> Removal:
     return Removal(film, reason, tuple(Deletion(path, size, reason) for path, size in files))
 
 
-def _remove(
-    removal: Removal, store: VideoStore, manifest: VideoManifest, leases: Leases
-) -> list[Deletion]:
-    film = removal.film
+def _remove(removal: Removal, studio: Studio) -> list[Deletion]:
+    film, store = removal.film, studio.store
     # Under the lease nobody publishes this template, so what is seen now stays so.
-    with leases.acquire(_key(film)) or nullcontext() as lease:
-        if lease is None or _is_wanted_again(removal, store, manifest):
+    with studio.leases.acquire(_key(film)) or nullcontext() as lease:
+        if lease is None or _is_wanted_again(removal, studio):
             return []
-        done = [deletion for deletion in removal.deletions if store.remove(deletion.path)]
+        deleted = [deletion for deletion in removal.deletions if store.remove(deletion.path)]
         store.remove_empty_folder(film.persona, film.topic)
-    return done
+    return deleted
 
 
-def _is_wanted_again(removal: Removal, store: VideoStore, manifest: VideoManifest) -> bool:
+def _is_wanted_again(removal: Removal, studio: Studio) -> bool:
     film = removal.film
-    if store.modified_at(film) > film.modified_at:
+    if studio.store.modified_at(film) > film.modified_at:
         return True
-    entry = manifest.peek(film.persona, film.topic)
+    entry = studio.manifest.peek(film.persona, film.topic)
     if entry is None or not _serves(entry, film):
         return False
     # Readers must not be sent to a file that is about to go.
-    return removal.reason != OVER_QUOTA or not manifest.withdraw(entry)
+    return removal.reason != OVER_QUOTA or not studio.manifest.withdraw(entry)
 
 
 def _unused_footage(

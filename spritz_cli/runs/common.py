@@ -6,36 +6,19 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
+from spritz_cli.bootstrap import Services
 from spritz_cli.errors import RedisUnavailable
-from spritz_cli.films import generate as pipeline
-from spritz_cli.films.generate import PlanItem, SourcedTier, Spending
+from spritz_cli.films.generate import generate_when_free
+from spritz_cli.films.planning import PlanItem, most_valuable_first
 from spritz_cli.models import Outcome, Template
-from spritz_cli.settings import Settings
 from spritz_cli.storage.leases import LeaseInfo, Leases
 from spritz_cli.storage.manifest import VideoManifest
-from spritz_cli.storage.redis.connection import OpenRedis, connect
-from spritz_cli.storage.videos import VideoStore
+from spritz_cli.storage.redis.connection import connect
 
 #: Films whose footage is waited for cost no work meanwhile, but each has a process.
 MOST_WAITING = 4
-
-
-class Services(Protocol):
-    """What a run needs of bootstrap.Services."""
-
-    settings: Settings
-    redis: OpenRedis
-
-    @property
-    def manifest(self) -> VideoManifest: ...
-    @property
-    def leases(self) -> Leases: ...
-    @property
-    def store(self) -> VideoStore: ...
-    @property
-    def tiers(self) -> Sequence[SourcedTier]: ...
 
 
 @dataclass(frozen=True)
@@ -118,7 +101,7 @@ def settle_without_rendering(
     return outcomes
 
 
-def crew_size(items: Iterable[PlanItem]) -> int:
+def pool_size(items: Iterable[PlanItem]) -> int:
     """Return how many films to make at a time: one per CPU, and a few that wait for a provider."""
     waiting = sum(1 for item in items if item.micro)
     return (os.cpu_count() or 1) + min(waiting, MOST_WAITING)
@@ -130,41 +113,22 @@ def in_order(items: Iterable[PlanItem]) -> list[PlanItem]:
     A run ends when its last film does, and footage is what takes long.
     """
     every = list(items)
-    priced = pipeline.most_valuable_first(item for item in every if item.micro)
+    priced = most_valuable_first(item for item in every if item.micro)
     free = (item for item in every if not item.micro)
     return [*priced, *sorted(free, key=lambda item: -item.template.duration_seconds)]
-
-
-def generate(
-    services: Services,
-    template: Template,
-    *,
-    force: bool = False,
-    spending: Spending = "capped",
-) -> Outcome:
-    """Make one film in this process unless another one is at it (`busy`)."""
-    return pipeline.generate_video(
-        template,
-        store=services.store,
-        manifest=services.manifest,
-        leases=services.leases,
-        tiers=services.tiers,
-        force=force,
-        spending=spending,
-    )
 
 
 def withdraw_unfinished(services: Services, keys: Sequence[str]) -> None:
     """Free the leases of the dead and remove what says "processing" for nobody."""
     # Whoever tidies up does not wait for a server to come back, as the run itself does.
-    with suppress(RedisUnavailable), _impatient(services) as (manifest, leases):
+    with suppress(RedisUnavailable), _own_connection(services) as (manifest, leases):
         leases.release_dead(keys)
         manifest.withdraw_abandoned(keys, leases)
 
 
 def published(services: Services, templates: Sequence[Template]) -> int | None:
     """Count the templates that have a film; None if Redis cannot tell at once."""
-    with suppress(RedisUnavailable), _impatient(services) as (manifest, _):
+    with suppress(RedisUnavailable), _own_connection(services) as (manifest, _):
         videos = manifest.peek_many(templates)
         return sum(1 for video in videos if video and video.status == "ready")
     return None
@@ -174,21 +138,14 @@ def _settle(services: Services, item: PlanItem) -> Outcome:
     template = item.template
     if item.action == "keep":
         return Outcome(template.persona, template.topic, "unchanged", item.video)
-    outcome = pipeline.generate_when_free(
-        template,
-        store=services.store,
-        manifest=services.manifest,
-        leases=services.leases,
-        tiers=services.tiers,
-        spending=item.spending,
-    )
+    outcome = generate_when_free(services.studio, item)
     if outcome.status != "unchanged":
         return outcome
     return outcome._replace(status="renewed", reason=item.reason)
 
 
 @contextmanager
-def _impatient(services: Services) -> Iterator[tuple[VideoManifest, Leases]]:
+def _own_connection(services: Services) -> Iterator[tuple[VideoManifest, Leases]]:
     prefix = services.settings.key_prefix
     with closing(connect(services.redis.url)) as client:
         yield VideoManifest(client, prefix), Leases(client, prefix)

@@ -17,6 +17,7 @@ from rq.exceptions import DuplicateJobError, NoSuchJobError
 from rq.job import Job
 
 from spritz_cli import fingerprints
+from spritz_cli.films.studio import AFTER_A_KILL
 from spritz_cli.models import Template
 from spritz_cli.storage.process_id import is_dead
 from spritz_cli.storage.redis.connection import Patience, connect
@@ -34,7 +35,7 @@ RESULT_TTL = 600
 FAILURE_TTL = 86_400
 
 #: How often a film is begun again whose process was killed, or whose worker vanished.
-MAX_RETRIES = 2
+MAX_RETRIES = len(AFTER_A_KILL.pauses)
 
 #: A film that failed within this time is not queued again on behalf of a viewer.
 COOL_DOWN = timedelta(minutes=10)

@@ -19,19 +19,19 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import FrameType
 
-from spritz_cli.bootstrap import import_ahead, open_services
+from spritz_cli.bootstrap import Services, import_ahead, open_services
 from spritz_cli.errors import InfrastructureError, VidgenError
-from spritz_cli.films.generate import PlanItem, Spending
+from spritz_cli.films.generate import generate_video
+from spritz_cli.films.planning import PlanItem
+from spritz_cli.films.studio import AFTER_A_KILL
 from spritz_cli.models import Outcome, Template
 from spritz_cli.runs.common import (
     OnEvent,
     Progress,
-    Services,
     Standing,
-    crew_size,
-    generate,
     ignore,
     in_order,
+    pool_size,
     settle_without_rendering,
     withdraw_unfinished,
 )
@@ -43,7 +43,7 @@ POLL_SECONDS = 0.2
 #: A film that another run is at is looked at again after this time.
 BUSY_SECONDS = 0.5
 STOP_SECONDS = 5.0
-MAX_ATTEMPTS = 3
+MAX_ATTEMPTS = AFTER_A_KILL.attempts
 #: Processes that were killed and are replaced before the run gives the rest up.
 MAX_DEATHS = 3 * MAX_ATTEMPTS
 
@@ -55,7 +55,6 @@ def warm(
     items: Sequence[PlanItem],
     *,
     workers: int | None = None,
-    force: bool = False,
     on_event: OnEvent = ignore,
 ) -> list[Outcome]:
     """Make every film of the plan in child processes; outcomes in the plan's order.
@@ -66,14 +65,14 @@ def warm(
     outcomes = settle_without_rendering(services, items, on_event)
     rest = in_order(item for item in items if item.template.name not in outcomes)
     if rest:
-        size = min(workers or crew_size(rest), len(rest))
-        with _Crew(services, size, force, on_event) as crew:
-            outcomes |= crew.make(rest)
+        size = min(workers or pool_size(rest), len(rest))
+        with _Pool(services, size, on_event) as pool:
+            outcomes |= pool.make(rest)
     return [outcomes[item.template.name] for item in items]
 
 
 @dataclass
-class _Member:
+class _Child:
     """One child process and the film it is at."""
 
     process: BaseProcess
@@ -86,7 +85,7 @@ class _Member:
 
 
 @dataclass(frozen=True)
-class _Trouble:
+class _ChildError:
     """An InfrastructureError on its way from a child process to the run."""
 
     kind: type[InfrastructureError]
@@ -94,20 +93,19 @@ class _Trouble:
     hint: str
 
 
-class _Crew:
+class _Pool:
     """The child processes of a run and the films that are left."""
 
-    def __init__(self, services: Services, size: int, force: bool, on_event: OnEvent) -> None:
+    def __init__(self, services: Services, size: int, on_event: OnEvent) -> None:
         self._services = services
         self._size = size
-        self._force = force
         self._progress = Progress(services.leases, on_event)
-        self._members: list[_Member] = []
+        self._children: list[_Child] = []
         self._left: deque[tuple[float, PlanItem]] = deque()
         self._outcomes: dict[str, Outcome] = {}
         self._deaths: Counter[str] = Counter()
 
-    def __enter__(self) -> _Crew:
+    def __enter__(self) -> _Pool:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -128,23 +126,23 @@ class _Crew:
     def _standing(self) -> Standing:
         # Those that another run is at have a time before which nobody asks again.
         busy = sum(1 for at, _ in self._left if at)
-        return Standing(len(self._members), len(self._left) - busy, busy)
+        return Standing(len(self._children), len(self._left) - busy, busy)
 
     def _hand_out(self) -> None:
         """Give a film to everybody who has none."""
-        self._hire()
-        for member in self._members:
-            if member.item is None and (item := self._next()):
-                member.item = item
-                _tell(member, item, self._force)
+        self._fill()
+        for child in self._children:
+            if child.item is None and (item := self._next()):
+                child.item = item
+                _send(child, item)
 
-    def _hire(self) -> None:
-        at_work = sum(1 for member in self._members if member.item)
+    def _fill(self) -> None:
+        at_work = sum(1 for child in self._children if child.item)
         wanted = min(self._size, at_work + len(self._left))
-        while len(self._members) < wanted:
+        while len(self._children) < wanted:
             # In between, it would be a child that nobody knows and ends.
             with postponed():
-                self._members.append(_start(self._services))
+                self._children.append(_start(self._services))
 
     def _next(self) -> PlanItem | None:
         if not self._left or self._left[0][0] > time.monotonic():
@@ -153,17 +151,17 @@ class _Crew:
 
     def _listen(self) -> None:
         """Wait a moment for answers; a closed pipe is the answer of the dead."""
-        pipes = {member.pipe: member for member in self._members}
+        pipes = {child.pipe: child for child in self._children}
         for pipe in wait(list(pipes), POLL_SECONDS):
-            member = pipes[pipe]  # type: ignore[index]
+            child = pipes[pipe]  # type: ignore[index]
             try:
-                self._answered(member, member.pipe.recv())
+                self._answered(child, child.pipe.recv())
             except (EOFError, OSError):
-                self._died(member)
+                self._died(child)
 
-    def _answered(self, member: _Member, answer: Outcome | _Trouble) -> None:
-        item, member.item = member.item, None
-        if isinstance(answer, _Trouble):
+    def _answered(self, child: _Child, answer: Outcome | _ChildError) -> None:
+        item, child.item = child.item, None
+        if isinstance(answer, _ChildError):
             raise answer.kind(answer.message, hint=answer.hint)
         if item is None:
             return
@@ -172,18 +170,18 @@ class _Crew:
         else:
             self._finish(item.template, answer)
 
-    def _died(self, member: _Member) -> None:
-        member.process.join(STOP_SECONDS)
-        self._members.remove(member)
-        self._deaths[member.film.name if member.film else ""] += 1
-        cause = _cause(member.process.exitcode)
+    def _died(self, child: _Child) -> None:
+        child.process.join(STOP_SECONDS)
+        self._children.remove(child)
+        self._deaths[child.film.name if child.film else ""] += 1
+        cause = _cause(child.process.exitcode)
         if self._deaths.total() >= MAX_DEATHS:
             raise InfrastructureError(
                 f"{self._deaths.total()} render processes ended early: {cause}",
                 hint="Try fewer at a time: --workers 1.",
             )
-        if member.item is not None:
-            self._try_again(member.item, cause)
+        if child.item is not None:
+            self._try_again(child.item, cause)
 
     def _try_again(self, item: PlanItem, cause: str) -> None:
         """Put the film of a dead process back, last: fewer are at work then."""
@@ -207,16 +205,16 @@ class _Crew:
 
     def _close(self) -> None:
         """End everybody: the idle at once, the busy by a signal that they clean up on."""
-        for member in self._members:
-            member.pipe.close()
-            if member.film is None:
-                member.process.kill()
+        for child in self._children:
+            child.pipe.close()
+            if child.film is None:
+                child.process.kill()
             else:
-                member.process.terminate()
+                child.process.terminate()
         deadline = time.monotonic() + STOP_SECONDS
-        for member in self._members:
-            _end(member.process, deadline)
-        films = [*(member.film for member in self._members if member.film), *self._retried()]
+        for child in self._children:
+            _end(child.process, deadline)
+        films = [*(child.film for child in self._children if child.film), *self._retried()]
         withdraw_unfinished(self._services, [film.key for film in films])
         self._services.store.sweep()
 
@@ -225,7 +223,7 @@ class _Crew:
         return [template for template in waiting if self._deaths[template.name]]
 
 
-def _start(services: Services) -> _Member:
+def _start(services: Services) -> _Child:
     ours, theirs = _spawn.Pipe()
     # The child reaches an embedded server through its socket; keeping it alive is our part.
     settings = replace(services.settings, redis_url=services.redis.url)
@@ -242,13 +240,13 @@ def _start(services: Services) -> _Member:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
-    return _Member(process, ours)
+    return _Child(process, ours)
 
 
-def _tell(member: _Member, item: PlanItem, force: bool) -> None:
+def _send(child: _Child, item: PlanItem) -> None:
     # If it died, its pipe says so when we listen.
     with suppress(OSError):
-        member.pipe.send((item.template, force, item.spending))
+        child.pipe.send(item)
 
 
 def _end(process: BaseProcess, deadline: float) -> None:
@@ -279,25 +277,24 @@ def _make_films(settings: Settings, pipe: Connection) -> None:
             # Until now SIGTERM may end us anywhere: only a film leaves something to clean up.
             signal.signal(signal.SIGTERM, _leave)
             while True:
-                pipe.send(_answer(services, *pipe.recv()))
+                pipe.send(_answer(services, pipe.recv()))
     except InfrastructureError as exc:
-        pipe.send(_trouble(exc))
+        pipe.send(_child_error(exc))
 
 
 def _leave(number: int, _: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def _answer(
-    services: Services, template: Template, force: bool, spending: Spending
-) -> Outcome | _Trouble:
+def _answer(services: Services, item: PlanItem) -> Outcome | _ChildError:
     try:
-        return generate(services, template, force=force, spending=spending)
+        return generate_video(services.studio, item)
     except InfrastructureError as exc:
-        return _trouble(exc)
+        return _child_error(exc)
     except VidgenError as exc:
+        template = item.template
         return Outcome(template.persona, template.topic, "failed", error=exc.message)
 
 
-def _trouble(exc: InfrastructureError) -> _Trouble:
-    return _Trouble(type(exc), exc.message, exc.hint)
+def _child_error(exc: InfrastructureError) -> _ChildError:
+    return _ChildError(type(exc), exc.message, exc.hint)

@@ -8,45 +8,40 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from spritz_cli import errors
+from spritz_cli.bootstrap import Services
 from spritz_cli.errors import InfrastructureError, RedisUnavailable, UsageError
-from spritz_cli.films import generate as pipeline
-from spritz_cli.films.generate import PlanItem
-from spritz_cli.films.planning import ingredients
+from spritz_cli.films.planning import PlanItem, fingerprint, ingredients, plan
+from spritz_cli.films.studio import AFTER_A_KILL
 from spritz_cli.models import Outcome, OutcomeStatus, Template, Video
 from spritz_cli.runs.common import (
-    Event as Event,
     OnEvent,
     Progress,
-    Services,
     Standing,
-    crew_size,
     ignore,
     in_order,
+    pool_size,
     settle_without_rendering,
     withdraw_unfinished,
 )
 from spritz_cli.runs.job_queue import DOUBT, JobQueue, JobState
-from spritz_cli.runs.local_workers import LocalWorkers as LocalWorkers
+from spritz_cli.runs.local_workers import LocalWorkers
 from spritz_cli.runs.signals import uninterrupted
 from spritz_cli.storage.leases import LeaseInfo
 
 POLL_SECONDS = 0.2
 LOOK_FOR_WORKERS_SECONDS = 1.0
-MAX_ATTEMPTS = 3
+MAX_ATTEMPTS = AFTER_A_KILL.attempts
 
 T = TypeVar("T")
 
 
-def enqueue(
-    services: Services, items: Iterable[PlanItem], *, force: bool = False
-) -> list[tuple[Template, str]]:
+def enqueue(services: Services, items: Iterable[PlanItem]) -> list[tuple[Template, str]]:
     """Queue what has to be done and return at once; each template with its job id."""
     if services.redis.embedded:
         raise UsageError(
@@ -56,7 +51,7 @@ def enqueue(
     queue = _queue(services)
     try:
         due = in_order(item for item in items if item.action != "keep")
-        return [(item.template, _enqueue(services, queue, item, force)[0]) for item in due]
+        return [(item.template, _enqueue(services, queue, item)[0]) for item in due]
     finally:
         queue.close()
 
@@ -66,7 +61,6 @@ def warm(
     items: Sequence[PlanItem],
     *,
     workers: int | None = None,
-    force: bool = False,
     on_event: OnEvent = ignore,
 ) -> list[Outcome]:
     """Have every film of the plan made by RQ workers and wait; outcomes in the plan's order.
@@ -77,7 +71,7 @@ def warm(
     outcomes = settle_without_rendering(services, items, on_event)
     rest = [item for item in items if item.template.name not in outcomes]
     if rest:
-        with _Run(services, workers or crew_size(rest), force, on_event) as run:
+        with _Run(services, workers or pool_size(rest), on_event) as run:
             outcomes |= run.make(rest)
     return [outcomes[item.template.name] for item in items]
 
@@ -104,12 +98,10 @@ _Look = tuple[_Awaited, JobState | None, LeaseInfo | None]
 class _Run:
     """The films that are left to make, and the loop that waits for them."""
 
-    def __init__(self, services: Services, workers: int, force: bool, on_event: OnEvent) -> None:
+    def __init__(self, services: Services, workers: int, on_event: OnEvent) -> None:
         settings = services.settings
         self._services = services
         self._size = workers
-        self._force = force
-        self._began = datetime.now(UTC)
         self._queue = _queue(services)
         self._workers = LocalWorkers(
             settings, services.redis.url, log=settings.state_dir / "worker.log"
@@ -141,7 +133,7 @@ class _Run:
         self._progress.queued(item.template)
 
     def _queued(self, item: PlanItem) -> tuple[str, bool]:
-        return self._outlast(lambda: _enqueue(self._services, self._queue, item, self._force))
+        return self._outlast(lambda: _enqueue(self._services, self._queue, item))
 
     def _look(self) -> None:
         films = list(self._awaited.values())
@@ -182,7 +174,7 @@ class _Run:
         """The job vanished, or its worker did: see whether it was done, else queue it anew."""
         made = self._made_since(film)
         if made is not None:
-            # Else RQ would have it made again, by force if that was asked for.
+            # Otherwise RQ would have it made again, by force if that was asked for.
             self._outlast(lambda: self._queue.forget(film.job_id))
             self._finish(film, made)
         elif film.attempts >= MAX_ATTEMPTS:
@@ -196,38 +188,27 @@ class _Run:
             film.doubtful_since = None
 
     def _made_since(self, film: _Awaited) -> Outcome | None:
+        """Return the outcome if the film was published though its job cannot say so."""
         template = film.template
-        item = _plan(self._services, template)
+        item = plan(self._services.studio, [template]).items[0]
         if item.action == "make" or item.video is None:
             return None
-        made = self._made_in_this_run(item.video)
-        if self._force and not made:
+        made = film.item.is_new(item.video)
+        if film.item.forced and not made:
             return None
         status = _status(made, ours=film.ours)
         return Outcome(template.persona, template.topic, status, item.video)
 
     def _outcome(self, film: _Awaited, state: JobState) -> Outcome:
         """Turn the job's result into an outcome; the machine's faults become errors here too."""
-        template = film.template
-        result = state.result
-        error = str(result.get("error") or "no reason given")
-        hint = str(result.get("hint") or "")
-        kind = getattr(errors, str(result.get("error_kind")), None)
-        if isinstance(kind, type) and issubclass(kind, InfrastructureError):
-            raise kind(error, hint=hint)
+        template, result = film.template, state.result
+        _raise_fault(result)
         video = _published(self._services, template)
         if result.get("status") != "success" or video is None:
-            error = f"{error}. {hint}" if hint else error
-            return _failure(self._services, template, error, state.seconds)
-        found = result.get("fallback_used") == "cache"
-        made = not found or self._made_in_this_run(video)
-        # Found by the first attempt, it is another run's; by a later one, an earlier one's.
-        status = _status(made, ours=film.ours and (not found or film.attempts > 1))
-        told = result.get("error")
-        return Outcome(template.persona, template.topic, status, video, state.seconds, told)
-
-    def _made_in_this_run(self, video: Video) -> bool:
-        return (video.created_at or "") >= self._began.isoformat(timespec="milliseconds")
+            return _failure(self._services, template, _error(result), state.seconds)
+        status = _reported(film, result, video)
+        error = result.get("error")
+        return Outcome(template.persona, template.topic, status, video, state.seconds, error)
 
     def _finish(self, film: _Awaited, outcome: Outcome) -> None:
         del self._awaited[film.template.name]
@@ -285,30 +266,41 @@ def _queue(services: Services) -> JobQueue:
     return JobQueue(services.redis.url, settings.queue, job_timeout=settings.job_timeout)
 
 
-def _enqueue(services: Services, queue: JobQueue, item: PlanItem, force: bool) -> tuple[str, bool]:
-    fingerprint = pipeline.fingerprint(item.template, services.tiers)
-    spending = item.spending
-    if spending == "capped" and services.settings.ignores_budget:
-        spending = "unlimited"
+def _enqueue(services: Services, queue: JobQueue, item: PlanItem) -> tuple[str, bool]:
     return queue.enqueue(
         item.template,
-        fingerprint,
+        fingerprint(item.template, services.tiers),
         ingredients=ingredients(item.template, services.tiers),
-        force=force,
-        spending=spending,
+        force=item.forced,
+        spending=item.spending,
     )
+
+
+def _raise_fault(result: Mapping[str, Any]) -> None:
+    """Raise the error of the machine that a job ended with, if that was its end."""
+    kind = getattr(errors, str(result.get("error_kind")), None)
+    if isinstance(kind, type) and issubclass(kind, InfrastructureError):
+        raise kind(str(result.get("error")), hint=str(result.get("hint") or ""))
+
+
+def _error(result: Mapping[str, Any]) -> str:
+    error, hint = str(result.get("error") or "no reason given"), result.get("hint")
+    return f"{error}. {hint}" if hint else error
+
+
+def _reported(film: _Awaited, result: Mapping[str, Any], video: Video) -> OutcomeStatus:
+    """Return what a successful job says of itself: made, or found."""
+    if result.get("fallback_used") != "cache":
+        return _status(True, ours=film.ours)
+    # Published since the plan by an earlier attempt of this job, or by another run.
+    retried = film.attempts > 1 or result.get("attempt", 1) > 1
+    return _status(film.item.is_new(video), ours=film.ours and retried)
 
 
 def _status(made: bool, *, ours: bool) -> OutcomeStatus:
     if not made:
         return "unchanged"
     return "made" if ours else "joined"
-
-
-def _plan(services: Services, template: Template) -> PlanItem:
-    return pipeline.plan(
-        [template], store=services.store, manifest=services.manifest, tiers=services.tiers
-    ).items[0]
 
 
 def _failure(services: Services, template: Template, error: str, seconds: float = 0.0) -> Outcome:

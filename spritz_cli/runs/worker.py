@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis import RedisError
 from redis.backoff import NoBackoff
@@ -24,11 +24,13 @@ from rq.job import Job
 from rq.worker import WorkerStatus
 from rq.worker_registration import register
 
-from spritz_cli.bootstrap import Services, import_ahead, open_services
+from spritz_cli.bootstrap import import_ahead, open_services
 from spritz_cli.errors import RedisUnavailable, StorageError, UsageError, VidgenError
-from spritz_cli.films.generate import Spending, generate_when_free
-from spritz_cli.films.planning import ingredients as ingredients_here
-from spritz_cli.models import Outcome, Template, manifest_key
+from spritz_cli.films.generate import generate_when_free
+from spritz_cli.films.planning import FORCED, PlanItem, ingredients as ingredients_here
+from spritz_cli.films.studio import AFTER_A_KILL
+from spritz_cli.models import Outcome, Spending, manifest_key
+from spritz_cli.retries import Retries
 from spritz_cli.runs.common import withdraw_unfinished
 from spritz_cli.runs.job_queue import FUNCTIONS, MAX_RETRIES
 from spritz_cli.runs.local_workers import STOP_AT_ONCE
@@ -45,11 +47,10 @@ WORKER_TTL = 30
 
 #: What may be over in a moment: a server that is away, a disk that is full.
 TRANSIENT = (RedisUnavailable, StorageError)
-#: Before each further attempt at such a film, in seconds.
-PAUSES = (1.0, 3.0, 10.0)
+AFTER_AN_OUTAGE = Retries((1.0, 3.0, 10.0))
 
-#: Before a film is put back whose process was killed, so that memory can be freed, in seconds.
-KILLED_PAUSES = (1.0, 4.0)
+#: The reason of a film that a job asks for; the run that queued it knows a better one.
+QUEUED = "queued"
 
 #: Who is told twice within this time was told once, by two of those who may tell, in seconds.
 ONE_REQUEST_SECONDS = 1.0
@@ -66,36 +67,46 @@ def generate_video_job(
     spending: Spending = "capped",
     ingredients: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Make one film and say what became of it, in the words of the job contract.
+    """Make one film and return what became of it, in the words of the job contract.
 
     Where `ingredients` (planning.ingredients) differ from what this host has,
-    it makes none. What may be over in a moment is tried again, with pauses.
+    it makes none. After an outage it is tried again, with pauses.
     """
     logger.info("job %s: %s/%s", job_id, persona, topic)
-    pauses = iter(PAUSES)
-    while True:
-        try:
-            return _answer(persona, topic, force, spending, ingredients or {})
-        except TRANSIENT as exc:
-            pause = next(pauses, None)
-            if pause is None:
-                return _refusal(exc)
-            logger.warning("job %s: %s; trying again in %.0f s", job_id, exc.message, pause)
-            time.sleep(pause)
-        except VidgenError as exc:
-            return _refusal(exc)
+    request = JobRequest(persona, topic, job_id, force, spending, ingredients or {})
+    return make_with_retries(request, AFTER_AN_OUTAGE)
 
 
-def _answer(
-    persona: str, topic: str, force: bool, spending: Spending, ingredients: Mapping[str, str]
-) -> dict[str, Any]:
-    settings = load_settings()
-    if spending == "unlimited":
-        settings = settings.without_cap()
-    with open_services(settings, patience="long") as services:
-        template = services.catalog.get(persona, topic)
-        _require_same(ingredients, ingredients_here(template, services.tiers))
-        return _result(_generate(services, template, force, spending))
+class JobRequest(NamedTuple):
+    """What a job of the queue asks for."""
+
+    persona: str
+    topic: str
+    job_id: str
+    force: bool
+    spending: Spending
+    ingredients: Mapping[str, str]
+
+
+def make_with_retries(request: JobRequest, retries: Retries) -> dict[str, Any]:
+    """Make the film that a job asks for; the last error becomes its result."""
+    try:
+        return retries.call(lambda: _result(_make(request)), TRANSIENT)
+    except VidgenError as exc:
+        return _refusal(exc)
+
+
+def _make(request: JobRequest) -> Outcome:
+    try:
+        with open_services(load_settings(), patience="long") as services:
+            template = services.catalog.get(request.persona, request.topic)
+            _require_same(request.ingredients, ingredients_here(template, services.tiers))
+            reason = FORCED if request.force else QUEUED
+            item = PlanItem(template, "make", reason, spending=request.spending)
+            return generate_when_free(services.studio, item)
+    except TRANSIENT as exc:
+        logger.warning("job %s: %s", request.job_id, exc.message)
+        raise
 
 
 def _require_same(theirs: Mapping[str, str], ours: Mapping[str, str]) -> None:
@@ -111,18 +122,6 @@ def _require_same(theirs: Mapping[str, str], ours: Mapping[str, str]) -> None:
         f"{digests[0]}, the job was queued with {digests[1]}",
         hint="Deploy the same templates.yaml, svg_templates and version of vidgen to both, "
         "then run the same command again.",
-    )
-
-
-def _generate(services: Services, template: Template, force: bool, spending: Spending) -> Outcome:
-    return generate_when_free(
-        template,
-        store=services.store,
-        manifest=services.manifest,
-        leases=services.leases,
-        tiers=services.tiers,
-        force=force,
-        spending=spending,
     )
 
 
@@ -161,7 +160,8 @@ class FilmJob(Job):
     def _execute(self) -> Any:
         if self.func_name not in FUNCTIONS or self.instance is not None or self.args:
             raise UsageError(f"this worker makes films, it does not run {self.func_name}")
-        return generate_video_job(**self.kwargs)
+        attempt = 1 + _retries_made(self)
+        return {**generate_video_job(**self.kwargs), "attempt": attempt}
 
     @property
     def success_callback(self) -> None:
@@ -187,6 +187,7 @@ class FilmWorker(Worker):
     """
 
     job_class = FilmJob
+    after_a_kill = AFTER_A_KILL
     _asked_at = 0.0
     _at_once = False
     _failed = False
@@ -269,7 +270,8 @@ class FilmWorker(Worker):
             queue.intermediate_queue.remove(job.id)
         _tidy_up(job)
         if job.retries_left:
-            self._pause(KILLED_PAUSES[min(_retries_made(job), len(KILLED_PAUSES) - 1)])
+            pauses = self.after_a_kill.pauses
+            self._pause(pauses[min(_retries_made(job), len(pauses) - 1)])
 
     def handle_job_failure(self, job: Job, queue: Queue, *args: Any, **kwargs: Any) -> None:
         if self._at_once and not self.is_horse:

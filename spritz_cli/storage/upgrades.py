@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from spritz_cli.models import Obstacle
 from spritz_cli.storage.redis.errors import redis_errors
 
 if TYPE_CHECKING:
@@ -14,17 +15,12 @@ if TYPE_CHECKING:
 #: Long enough for a template that is not asked for every day.
 LIFETIME_SECONDS = 60 * 86_400
 
-#: No retry until what is asked for changes.
-NEVER = 4_102_444_800.0
-
 
 class Owed(NamedTuple):
-    """An upgrade that is owed: `paid` says for what, `retry_at` (epoch seconds) from when on."""
+    """An upgrade that is owed: `paid` says for which footage, `obstacle` why it waits."""
 
     paid: str
-    reason: str
-    error: str
-    retry_at: float
+    obstacle: Obstacle
 
 
 class Upgrades:
@@ -49,7 +45,7 @@ class Upgrades:
     def remember(self, key: str, owed: Owed) -> None:
         """Note that an upgrade did not happen."""
         with redis_errors():
-            self._redis.hset(self._name, key, json.dumps(owed._asdict()))
+            self._redis.hset(self._name, key, _stored(owed))
             self._redis.expire(self._name, LIFETIME_SECONDS)
 
     def forget(self, key: str) -> None:
@@ -58,8 +54,15 @@ class Upgrades:
             self._redis.hdel(self._name, key)
 
 
+def _stored(owed: Owed) -> str:
+    reason, message, until = owed.obstacle
+    return json.dumps({"paid": owed.paid, "reason": reason, "error": message, "retry_at": until})
+
+
 def _owed(text: str) -> Owed | None:
     try:
-        return Owed(**json.loads(text))
-    except (ValueError, TypeError):
+        stored = json.loads(text)
+        obstacle = Obstacle(stored["reason"], stored["error"], float(stored["retry_at"]))
+        return Owed(stored["paid"], obstacle)
+    except (ValueError, TypeError, KeyError):
         return None

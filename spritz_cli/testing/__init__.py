@@ -9,7 +9,7 @@ from typing import Any
 from redis import Redis
 
 from spritz_cli.errors import VidgenError
-from spritz_cli.models import Cue, KeyFigure, RenderedFilm, Template, TextCard, Tier
+from spritz_cli.models import Cue, KeyFigure, RenderedFilm, Spending, Template, TextCard, Tier
 from spritz_cli.storage.footage import Order
 from spritz_cli.tiers.base import Offer, Progress
 from spritz_cli.tiers.brief import wish
@@ -118,7 +118,13 @@ class FakeTier:
         """Return `price` for every template."""
         return Offer(self.price)
 
-    def make(self, template: Template, scratch: Path, progress: Progress) -> RenderedFilm:
+    def make(
+        self,
+        template: Template,
+        scratch: Path,
+        progress: Progress,
+        spending: Spending,  # noqa: ARG002
+    ) -> RenderedFilm:
         """Write the files of `sample_film`, with a digest of its own for each template."""
         self.made.append(template.name)
         if self.error:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from spritz_cli.errors import VidgenError
-from spritz_cli.models import RenderedFilm, Template, Tier
+from spritz_cli.models import Obstacle, RenderedFilm, Spending, Template, Tier
 
 
 class Progress(Protocol):
@@ -16,31 +16,18 @@ class Progress(Protocol):
 
 
 class TierUnavailable(VidgenError):
-    """A tier cannot make this film now; `reason` is what the manifest records.
+    """A tier cannot make this film now; `obstacle` says why, and when to ask again."""
 
-    Reasons: `not_configured`, `unpriced`, `budget`, `provider_error`, `moderation`,
-    `render_error`. Asking again makes sense after `retry_seconds`; None: not at all.
-    """
-
-    def __init__(
-        self, message: str, *, reason: str, hint: str = "", retry_seconds: float | None = 3600.0
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.reason = reason
-        self.retry_seconds = retry_seconds
+    def __init__(self, obstacle: Obstacle, *, hint: str = "") -> None:
+        super().__init__(obstacle.message, hint=hint)
+        self.obstacle = obstacle
 
 
 class Offer(NamedTuple):
-    """What a tier's film of a template costs now, in micro-dollars.
-
-    Before `wait_until` (epoch seconds) the tier is not to be asked, because of
-    `reason` and `error`.
-    """
+    """What a tier's film of a template costs now, and what stands in its way, if anything."""
 
     micro: int = 0
-    wait_until: float = 0.0
-    reason: str = ""
-    error: str = ""
+    obstacle: Obstacle | None = None
 
 
 class FilmTier(Protocol):
@@ -53,4 +40,15 @@ class FilmTier(Protocol):
     @property
     def name(self) -> Tier: ...
 
-    def make(self, template: Template, scratch: Path, progress: Progress) -> RenderedFilm: ...
+    def inputs(self, template: Template) -> dict[str, Any] | None:
+        """Return the document of all that a film would be made from; None if it cannot be."""
+
+    def drawing(self, template: Template) -> dict[str, Any]:
+        """Return the part of `inputs` that is drawn, whether the film can be made or not."""
+
+    def offer(self, template: Template) -> Offer:
+        """Return the price of a film, without asking anybody for it."""
+
+    def make(
+        self, template: Template, scratch: Path, progress: Progress, spending: Spending
+    ) -> RenderedFilm: ...

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from spritz_cli.errors import EncoderKilled, RenderError
-from spritz_cli.models import RenderedFilm, Source, Template
+from spritz_cli.models import NEVER, Obstacle, RenderedFilm, Source, Spending, Template
 from spritz_cli.scene.library import SceneLibrary
 from spritz_cli.storage.footage import FootageStore, Order
-from spritz_cli.storage.upgrades import NEVER, Owed, Upgrades
+from spritz_cli.storage.upgrades import Owed, Upgrades
 from spritz_cli.tiers.base import Offer, Progress, TierUnavailable
 from spritz_cli.tiers.brief import Brief, brief_for, footage_in_hand
 from spritz_cli.tiers.static import drawing_inputs
@@ -72,31 +72,34 @@ class FootageTier:
             provider, brief = wanted
             price = provider.price(brief, brief.missing(self._footage.orders(template)))
             if price is None:
-                return Offer(0, NEVER, "unpriced", provider.unpriced(brief))
+                return Offer(0, Obstacle("unpriced", provider.unpriced(brief), NEVER))
             micro = price
         paid = self._paid(template)
         owed = self._upgrades.get(template.key) if paid else None
         if owed is None or owed.paid != paid:
             return Offer(micro)
-        return Offer(micro, owed.retry_at, owed.reason, owed.error)
+        return Offer(micro, owed.obstacle)
 
-    def make(self, template: Template, scratch: Path, progress: Progress) -> RenderedFilm:
-        """Buy what is missing, within the budget, and draw over it."""
+    def make(
+        self, template: Template, scratch: Path, progress: Progress, spending: Spending
+    ) -> RenderedFilm:
+        """Buy what is missing, within the budget unless that is ignored, and draw over it."""
         try:
-            film = self._film(template, scratch, progress)
+            orders = self._orders(template, scratch, progress, spending)
+            film = self._film(template, orders, scratch, progress)
         except EncoderKilled:
             # The machine's fault: no reason to leave the footage alone.
             raise
         except (TierUnavailable, RenderError) as exc:
-            self._upgrades.remember(template.key, _owed(self._paid(template) or "", exc))
+            self._upgrades.remember(template.key, Owed(self._paid(template) or "", _obstacle(exc)))
             raise
         self._upgrades.forget(template.key)
         return film
 
-    def _film(self, template: Template, scratch: Path, progress: Progress) -> RenderedFilm:
+    def _film(
+        self, template: Template, orders: Sequence[Order], scratch: Path, progress: Progress
+    ) -> RenderedFilm:
         from spritz_cli.tiers.compositing import compose
-
-        orders = self._orders(template, scratch, progress)
 
         def drawn(share: float, stage: str = "drawing") -> None:
             progress(FOOTAGE_SHARE + (1 - FOOTAGE_SHARE) * share, stage)
@@ -119,13 +122,17 @@ class FootageTier:
         found = footage_in_hand(template, self._footage)
         return found[0].paid if found else None
 
-    def _orders(self, template: Template, scratch: Path, progress: Progress) -> Sequence[Order]:
+    def _orders(
+        self, template: Template, scratch: Path, progress: Progress, spending: Spending
+    ) -> Sequence[Order]:
         wanted = self._wanted(template)
         if wanted is None:
             return footage_in_hand(template, self._footage) or _refuse()
         from spritz_cli.tiers.purchase import Purchase
 
         provider, brief = wanted
+        if spending == "unlimited":
+            provider = replace(provider, budget=provider.budget.without_cap())
 
         def bought(share: float, stage: str = "footage") -> None:
             progress(FOOTAGE_SHARE * share, stage)
@@ -135,18 +142,15 @@ class FootageTier:
 
 def _refuse() -> Sequence[Order]:
     raise TierUnavailable(
-        "no provider of generated footage is configured",
-        reason="not_configured",
+        Obstacle("not_configured", "no provider of generated footage is configured"),
         hint="Set VIDGEN_PROVIDER.",
     )
 
 
-def _owed(paid: str, exc: TierUnavailable | RenderError) -> Owed:
-    if isinstance(exc, RenderError):
-        return Owed(paid, "render_error", exc.message, time.time() + DAY_SECONDS)
-    wait = exc.retry_seconds
-    retry_at = NEVER if wait is None else time.time() + wait
-    return Owed(paid, exc.reason, exc.message, retry_at)
+def _obstacle(exc: TierUnavailable | RenderError) -> Obstacle:
+    if isinstance(exc, TierUnavailable):
+        return exc.obstacle
+    return Obstacle("render_error", exc.message, time.time() + DAY_SECONDS)
 
 
 def _source(orders: Sequence[Order]) -> Source:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spritz_cli.models import dollars
+from spritz_cli.models import NEVER, Obstacle, dollars
 from spritz_cli.storage.footage import CHARGED, FootageStore, Order
 from spritz_cli.tiers.base import Progress, TierUnavailable
 from spritz_cli.tiers.brief import Brief, wish
@@ -64,11 +64,8 @@ class Purchase:
         """Return the next attempt, unless it would fail in the same way."""
         moderated = failed.error_kind == "moderation"
         if moderated or failed.attempt >= MAX_ATTEMPTS:
-            raise TierUnavailable(
-                failed.error or "the provider failed",
-                reason="moderation" if moderated else "provider_error",
-                retry_seconds=None,
-            )
+            reason = "moderation" if moderated else "provider_error"
+            raise TierUnavailable(Obstacle(reason, failed.error or "the provider failed", NEVER))
         return self._new(failed.part, failed.attempt + 1)
 
     def _new(self, part: int, attempt: int) -> Order:
@@ -95,11 +92,7 @@ class Purchase:
     def _price(self, part: int) -> int:
         micro = self.provider.price(self.brief, [part])
         if micro is None:
-            raise TierUnavailable(
-                self.provider.unpriced(self.brief),
-                reason="unpriced",
-                retry_seconds=0.0,
-            )
+            raise TierUnavailable(Obstacle("unpriced", self.provider.unpriced(self.brief)))
         return micro
 
     def _reserved(self, orders: Sequence[Order]) -> list[Order]:
@@ -132,10 +125,8 @@ class Purchase:
         left = self.provider.budget.today().left
         rest = "" if left is None else f": ${dollars(left)} of today's are left"
         return TierUnavailable(
-            f"footage for ${dollars(micro)} is over the daily budget{rest}",
-            reason="budget",
+            Obstacle("budget", f"footage for ${dollars(micro)} is over the daily budget{rest}"),
             hint="It is made up for on another day, or now with --ignore-budget.",
-            retry_seconds=0.0,
         )
 
     def _give_back(self) -> None:

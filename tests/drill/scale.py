@@ -20,7 +20,7 @@ from redis import Redis
 
 from spritz_cli.bootstrap import Services
 from spritz_cli.catalog.schema import MAX_TEMPLATES
-from spritz_cli.films.planning import Judge
+from spritz_cli.films.planning import Judge, PlanItem
 from spritz_cli.models import RenderedFilm
 from spritz_cli.settings import PACKAGE, Settings, shipped
 from spritz_cli.storage.redis.connection import OpenRedis
@@ -278,7 +278,7 @@ def _package(folder: Path, count: int) -> Path:
 
 def _publish_all(folder: Path, url: str) -> None:
     """Publish the film of the first template for all of them, as if each had been made."""
-    from spritz_cli.films import generate as pipeline
+    from spritz_cli.films.generate import generate_video
     from spritz_cli.settings import load_settings
 
     settings = load_settings({}, folder)
@@ -288,13 +288,11 @@ def _publish_all(folder: Path, url: str) -> None:
         services = Services(settings, OpenRedis(client, url))
         store, manifest, leases = services.store, services.manifest, services.leases
         first, *others = services.catalog.templates
-        made = pipeline.generate_video(
-            first, store=store, manifest=manifest, leases=leases, tiers=services.tiers
-        )
+        made = generate_video(services.studio, PlanItem(first, "make", "new"))
         assert made.video is not None
         original = store.path(made.video)
         for template in others:
-            judge = Judge(template, store, manifest, services.tiers)
+            judge = Judge(services.studio, template)
             with leases.acquire(template.key) as lease, store.staging() as scratch:
                 video, poster, vtt = (scratch / f"film.{kind}" for kind in ("mp4", "webp", "vtt"))
                 for copy in (video, poster, vtt):

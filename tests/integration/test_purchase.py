@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from spritz_cli.errors import RedisUnavailable
-from spritz_cli.models import Template
+from spritz_cli.models import NEVER, Template
 from spritz_cli.settings import shipped
 from spritz_cli.storage.budget import DailyBudget
 from spritz_cli.storage.footage import FootageStore, Order
@@ -80,7 +80,7 @@ class Shop:
         try:
             orders = self.buy(template)
         except TierUnavailable as exc:
-            return exc.reason
+            return exc.obstacle.reason
         assert all(self.footage.intact(order) for order in orders)
         return "made"
 
@@ -151,7 +151,7 @@ def test_another_take_is_another_purchase(shop: Shop) -> None:
 def test_a_film_is_bought_whole_or_not_at_all(shop: Shop) -> None:
     shop.cap_micro = 1_900_000
 
-    assert shop.refused(LONG).reason == "budget"
+    assert shop.refused(LONG).obstacle.reason == "budget"
     assert (shop.api.posts, shop.used) == (0, 0)
 
 
@@ -165,7 +165,7 @@ def test_without_a_cap_everything_is_bought_and_recorded(shop: Shop) -> None:
 def test_a_model_without_a_price_is_refused(shop: Shop) -> None:
     shop.profile = replace(shop.profile, prices={})
 
-    assert shop.refused().reason == "unpriced"
+    assert shop.refused().obstacle.reason == "unpriced"
     assert shop.api.posts == 0
 
 
@@ -182,7 +182,7 @@ def test_a_provider_that_refuses_everybody_costs_one_call(shop: Shop, quirk: str
 def test_a_provider_that_is_away_costs_nothing(shop: Shop) -> None:
     shop.api.close()
 
-    assert shop.refused().reason == "provider_error"
+    assert shop.refused().obstacle.reason == "provider_error"
     assert shop.states() == ["refused"]
     assert shop.used == 0
 
@@ -235,7 +235,7 @@ def test_a_job_that_failed_is_tried_once_more_and_never_again(shop: Shop) -> Non
 
     assert shop.states() == ["failed", "failed"]
     assert (shop.api.posts, shop.used) == (2, 2 * PRICE)
-    assert shop.refused().retry_seconds is None
+    assert shop.refused().obstacle.until == NEVER
 
 
 def test_a_lost_redis_does_not_open_the_budget_again(shop: Shop) -> None:
@@ -311,7 +311,7 @@ def test_an_order_that_was_refused_is_recorded_before_anything_else_can_fail(sho
 def test_a_key_that_cannot_be_sent_costs_nothing(shop: Shop) -> None:
     shop.key = "sk-\nof"
 
-    assert shop.refused().reason == "provider_error"
+    assert shop.refused().obstacle.reason == "provider_error"
     assert (shop.states(), shop.used, shop.api.posts) == (["refused"], 0, 0)
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from spritz_cli import hooks
 from spritz_cli.bootstrap import Services, open_services
 from spritz_cli.errors import RedisUnavailable, UnknownTemplate
 from spritz_cli.films.generate import generate_video
+from spritz_cli.films.planning import PlanItem
 from spritz_cli.runs.job_queue import JobQueue
 from spritz_cli.storage.manifest import VideoManifest
 from spritz_cli.storage.videos import VideoStore
@@ -75,13 +77,8 @@ def test_a_missing_film_is_queued_once(shared: Services) -> None:
 def test_a_current_film_is_cached(shared: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     tier = TinyTier()
     monkeypatch.setattr("spritz_cli.tiers.static.StaticTier", lambda _library: tier)
-    generate_video(
-        shared.catalog.get("newcomer", "one"),
-        store=shared.store,
-        manifest=shared.manifest,
-        leases=shared.leases,
-        tiers=[tier],
-    )
+    template = shared.catalog.get("newcomer", "one")
+    generate_video(replace(shared.studio, tiers=[tier]), PlanItem(template, "make", "new"))
 
     assert hooks.enqueue_video_generation("newcomer", "one") == "cached"
     assert queued(shared) == []
@@ -92,13 +89,10 @@ def test_a_film_that_others_publish_under_another_url_is_cached(
 ) -> None:
     tier = TinyTier()
     monkeypatch.setattr("spritz_cli.tiers.static.StaticTier", lambda _library: tier)
-    generate_video(
-        shared.catalog.get("newcomer", "one"),
-        store=VideoStore(shared.store.root, "https://cdn.example/v"),
-        manifest=shared.manifest,
-        leases=shared.leases,
-        tiers=[tier],
-    )
+    template = shared.catalog.get("newcomer", "one")
+    elsewhere = VideoStore(shared.store.root, "https://cdn.example/v")
+    studio = replace(shared.studio, store=elsewhere, tiers=[tier])
+    generate_video(studio, PlanItem(template, "make", "new"))
 
     assert hooks.enqueue_video_generation("newcomer", "one") == "cached"
     assert queued(shared) == []
