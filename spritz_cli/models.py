@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, NewType, get_args
 
 from spritz_cli.errors import UsageError
 
@@ -26,9 +26,19 @@ NEVER = 4_102_444_800.0
 MANIFEST_SCHEMA = "1"
 
 
-def dollars(micro: int) -> str:
+#: An amount of money in micro-dollars: exact, and whole.
+MicroUSD = NewType("MicroUSD", int)
+
+FREE = MicroUSD(0)
+
+
+def add_up(amounts: Iterable[MicroUSD]) -> MicroUSD:
+    return MicroUSD(sum(amounts))
+
+
+def dollars(amount: MicroUSD) -> str:
     """Write micro-dollars as dollars, to the cent or as exactly as it takes: "1.60"."""
-    whole, rest = divmod(micro, 1_000_000)
+    whole, rest = divmod(amount, 1_000_000)
     cents = f"{rest:06d}".rstrip("0")
     return f"{whole}.{cents:0<2}"
 
@@ -138,7 +148,7 @@ class Source(NamedTuple):
 
     provider: str
     model: str
-    micro: int
+    cost_micros: MicroUSD
 
 
 class RenderedFilm(NamedTuple):

@@ -86,8 +86,8 @@ def _documents(
     items: Sequence[PlanItem], counts: Mapping[Action, int], day: Day | None
 ) -> dict[str, Any]:
     prices = {
-        "cost_usd": sum(item.micro for item in items) / 1_000_000,
-        "owed_usd": sum(item.owed_micro for item in items) / 1_000_000,
+        "cost_usd": sum(item.cost_micros for item in items) / 1_000_000,
+        "owed_usd": sum(item.owed_micros for item in items) / 1_000_000,
     }
     return {
         "items": [_document(item) for item in items],
@@ -103,7 +103,7 @@ def _rows(item: PlanItem) -> list[list[str | Cell]]:
         item.template.name,
         _reason(item),
         item.tier,
-        price(item.micro),
+        price(item.cost_micros),
     ]
     lines = filter(None, [*item.differences[1:], money.obstacle(item)])
     more: list[list[str | Cell]] = [["", "", line, "", ""] for line in lines]
@@ -112,7 +112,7 @@ def _rows(item: PlanItem) -> list[list[str | Cell]]:
 
 def _reason(item: PlanItem) -> str:
     reason = ": ".join([item.reason, *item.differences[:1]])
-    return f"{reason}; footage waits for the budget" if item.owed_micro else reason
+    return f"{reason}; footage waits for the budget" if item.owed_micros else reason
 
 
 def _sign(item: PlanItem) -> str:
@@ -131,7 +131,7 @@ def _document(item: PlanItem) -> dict[str, Any]:
         "differences": list(item.differences),
         "tier": item.tier,
         "cost_usd": item.cost_usd,
-        "owed_usd": item.owed_micro / 1_000_000,
+        "owed_usd": item.owed_micros / 1_000_000,
         "obstacle": item.obstacle.message if item.obstacle else None,
         "video": asdict(item.video) if item.video else None,
     }

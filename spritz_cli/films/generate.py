@@ -233,7 +233,7 @@ class _Maker:
             error=(missed.message or None) if missed else None,
             provider=source.provider if source else None,
             model=source.model if source else None,
-            cost_usd=dollars(source.micro) if source else None,
+            cost_usd=dollars(source.cost_micros) if source else None,
         )
         self.studio.manifest.publish(video, lease)
         return "made", video, None

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from spritz_cli import fingerprints
 from spritz_cli.films.studio import Studio
-from spritz_cli.models import TIERS, Obstacle, Spending, Template, Tier, Video
+from spritz_cli.models import FREE, TIERS, MicroUSD, Obstacle, Spending, Template, Tier, Video
 from spritz_cli.storage.budget import DailyBudget
 from spritz_cli.tiers.base import FilmTier, Offer
 
@@ -35,7 +35,7 @@ _NO_NEWS = ("not_configured", "budget")
 class PlanItem(NamedTuple):
     """What a run would do about one template, and why.
 
-    `micro` is what new footage would cost in micro-dollars, `owed_micro` what it
+    `cost_micros` is what new footage would cost in micro-dollars, `owed_micros` what it
     would cost if today's budget allowed it; `spending` is what the film may cost
     when it is made. `obstacle` says why a better tier is not asked now.
     """
@@ -45,15 +45,15 @@ class PlanItem(NamedTuple):
     reason: str
     differences: tuple[str, ...] = ()
     tier: Tier = "static"
-    micro: int = 0
+    cost_micros: MicroUSD = FREE
     video: Video | None = None
-    owed_micro: int = 0
+    owed_micros: MicroUSD = FREE
     obstacle: Obstacle | None = None
     spending: Spending = "capped"
 
     @property
     def cost_usd(self) -> float:
-        return self.micro / 1_000_000
+        return self.cost_micros / 1_000_000
 
     @property
     def forced(self) -> bool:
@@ -104,7 +104,7 @@ def plan(
         if spending == "capped":
             for item in _unaffordable(items.values(), studio.budget):
                 thrifty = judged(item.template, "nothing")
-                items[item.template.key] = thrifty._replace(owed_micro=item.micro)
+                items[item.template.key] = thrifty._replace(owed_micros=item.cost_micros)
     return Plan(tuple(items.values()))
 
 
@@ -211,7 +211,7 @@ class Judge:
         offer = self.offers[tier.name]
         if offer.obstacle and offer.obstacle.until > self.studio.clock().timestamp():
             return offer.obstacle
-        if offer.micro and self.spending == "nothing":
+        if offer.cost_micros and self.spending == "nothing":
             return Obstacle("budget", OVER_BUDGET)
         return None
 
@@ -264,11 +264,11 @@ class Judge:
     ) -> PlanItem:
         best = self._best
         tier = best.name if best else "text"
-        micro = self.offers[best.name].micro if best else 0
-        return self._item("make", reason, differences, tier, micro, video)
+        cost = self.offers[best.name].cost_micros if best else FREE
+        return self._item("make", reason, differences, tier, cost, video)
 
     def _leave(self, action: Action, reason: str, video: Video) -> PlanItem:
-        return self._item(action, reason, (), video.fallback_used or "text", 0, video)
+        return self._item(action, reason, (), video.fallback_used or "text", FREE, video)
 
     def _item(
         self,
@@ -276,7 +276,7 @@ class Judge:
         reason: str,
         differences: tuple[str, ...],
         tier: Tier,
-        micro: int,
+        cost: MicroUSD,
         video: Video | None,
     ) -> PlanItem:
         return PlanItem(
@@ -285,7 +285,7 @@ class Judge:
             reason,
             differences,
             tier,
-            micro,
+            cost,
             video,
             obstacle=self._news_of_better_than(tier),
             spending=self.spending,
@@ -305,11 +305,11 @@ def _looked_for(template: Template, video: Video | None) -> Template | Video:
 
 def _unaffordable(items: Iterable[PlanItem], budget: DailyBudget | None) -> list[PlanItem]:
     """Return those behind the line where today's money ends."""
-    priced = most_valuable_first(item for item in items if item.micro)
+    priced = most_valuable_first(item for item in items if item.cost_micros)
     left = budget.today().left if budget and priced else None
     if left is None:
         return []
-    sums = accumulate(item.micro for item in priced)
+    sums = accumulate(item.cost_micros for item in priced)
     return [item for item, total in zip(priced, sums, strict=True) if total > left]
 
 

@@ -103,7 +103,7 @@ def settle_without_rendering(
 
 def pool_size(items: Iterable[PlanItem]) -> int:
     """Return how many films to make at a time: one per CPU, and a few that wait for a provider."""
-    waiting = sum(1 for item in items if item.micro)
+    waiting = sum(1 for item in items if item.cost_micros)
     return (os.cpu_count() or 1) + min(waiting, MOST_WAITING)
 
 
@@ -113,8 +113,8 @@ def in_order(items: Iterable[PlanItem]) -> list[PlanItem]:
     A run ends when its last film does, and footage is what takes long.
     """
     every = list(items)
-    priced = most_valuable_first(item for item in every if item.micro)
-    free = (item for item in every if not item.micro)
+    priced = most_valuable_first(item for item in every if item.cost_micros)
+    free = (item for item in every if not item.cost_micros)
     return [*priced, *sorted(free, key=lambda item: -item.template.duration_seconds)]
 
 

@@ -17,9 +17,9 @@ LIFETIME_SECONDS = 60 * 86_400
 
 
 class Owed(NamedTuple):
-    """An upgrade that is owed: `paid` says for which footage, `obstacle` why it waits."""
+    """An upgrade that is owed: the digest of its footage, and why it waits."""
 
-    paid: str
+    paid_fingerprint: str
     obstacle: Obstacle
 
 
@@ -56,7 +56,14 @@ class Upgrades:
 
 def _stored(owed: Owed) -> str:
     reason, message, until = owed.obstacle
-    return json.dumps({"paid": owed.paid, "reason": reason, "error": message, "retry_at": until})
+    return json.dumps(
+        {
+            "paid": owed.paid_fingerprint,
+            "reason": reason,
+            "error": message,
+            "retry_at": until,
+        }
+    )
 
 
 def _owed(text: str) -> Owed | None:

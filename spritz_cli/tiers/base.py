@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from spritz_cli.errors import VidgenError
-from spritz_cli.models import Obstacle, RenderedFilm, Spending, Template, Tier
+from spritz_cli.models import FREE, MicroUSD, Obstacle, RenderedFilm, Spending, Template, Tier
 
 
 class Progress(Protocol):
@@ -26,7 +26,7 @@ class TierUnavailable(VidgenError):
 class Offer(NamedTuple):
     """What a tier's film of a template costs now, and what stands in its way, if anything."""
 
-    micro: int = 0
+    cost_micros: MicroUSD = FREE
     obstacle: Obstacle | None = None
 
 

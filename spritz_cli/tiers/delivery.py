@@ -22,7 +22,7 @@ from spritz_cli.errors import (
     StillRunning,
 )
 from spritz_cli.media import ffmpeg
-from spritz_cli.models import dollars
+from spritz_cli.models import MicroUSD, dollars
 from spritz_cli.scene import tokens
 from spritz_cli.storage.footage import FootageStore, Order
 from spritz_cli.tiers.base import Progress, TierUnavailable
@@ -187,7 +187,8 @@ class Delivery:
             raise self.provider.unavailable(
                 f"nobody can say whether the provider took an order: {exc.message}",
                 ASK_AGAIN_SECONDS,
-                hint=f"${dollars(order.micro)} stay held; the next run asks the provider again.",
+                hint=f"${dollars(order.cost_micros)} stay held; "
+                "the next run asks the provider again.",
             ) from exc
 
     # Collecting
@@ -209,8 +210,8 @@ class Delivery:
         except (ProviderError, RenderError) as exc:
             raise self._undelivered(order, job, exc.message) from exc
         told = self.footage.adopt(order, path)
-        micro = self._settle(order, job)
-        return self._record(order, state="stored", micro=micro, error=None, **told)
+        cost = self._settle(order, job)
+        return self._record(order, state="stored", cost_micros=cost, error=None, **told)
 
     def _awaited(self, order: Order) -> RemoteJob:
         try:
@@ -242,15 +243,15 @@ class Delivery:
 
     def _write_off(self, order: Order, cause: ProviderError, job: RemoteJob | None = None) -> None:
         """Nothing will come of an order that the provider took, and may well charge for."""
-        micro = self._settle(order, job)
+        cost = self._settle(order, job)
         told = {"error_kind": cause.kind, "error": cause.message}
-        self._record(order, state="failed", micro=micro, **told)
+        self._record(order, state="failed", cost_micros=cost, **told)
 
-    def _settle(self, order: Order, job: RemoteJob | None) -> int:
-        told = job.cost_micro if job else None
-        micro = order.micro if told is None else told
-        self.provider.budget.settle(order.day, order.id, micro, template=order.template)
-        return micro
+    def _settle(self, order: Order, job: RemoteJob | None) -> MicroUSD:
+        told = job.cost_micros if job else None
+        cost = order.cost_micros if told is None else told
+        self.provider.budget.settle(order.day, order.id, cost, template=order.template)
+        return cost
 
     def _record(self, order: Order, **changes: Any) -> Order:
         return self.footage.record(order._replace(**changes))

@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from spritz_cli.errors import EncoderKilled, RenderError
-from spritz_cli.models import NEVER, Obstacle, RenderedFilm, Source, Spending, Template
+from spritz_cli.models import (
+    FREE,
+    NEVER,
+    Obstacle,
+    RenderedFilm,
+    Source,
+    Spending,
+    Template,
+    add_up,
+)
 from spritz_cli.scene.library import SceneLibrary
 from spritz_cli.storage.footage import FootageStore, Order
 from spritz_cli.storage.upgrades import Owed, Upgrades
@@ -56,10 +65,10 @@ class FootageTier:
 
     def inputs(self, template: Template) -> dict[str, Any] | None:
         """Return what the film would be made from; None without provider and footage."""
-        paid = self._paid(template)
-        if paid is None:
+        paid_fingerprint = self._paid_fingerprint(template)
+        if paid_fingerprint is None:
             return None
-        return {**self.drawing(template), "footage": {"paid": paid}}
+        return {**self.drawing(template), "footage": {"paid": paid_fingerprint}}
 
     def drawing(self, template: Template) -> dict[str, Any]:
         """Return what is drawn over footage, and how."""
@@ -67,18 +76,18 @@ class FootageTier:
 
     def offer(self, template: Template) -> Offer:
         """Return the price of the segments that nobody has ordered yet."""
-        micro = 0
+        cost = FREE
         if wanted := self._wanted(template):
             provider, brief = wanted
             price = provider.price(brief, brief.missing(self._footage.orders(template)))
             if price is None:
-                return Offer(0, Obstacle("unpriced", provider.unpriced(brief), NEVER))
-            micro = price
-        paid = self._paid(template)
-        owed = self._upgrades.get(template.key) if paid else None
-        if owed is None or owed.paid != paid:
-            return Offer(micro)
-        return Offer(micro, owed.obstacle)
+                return Offer(FREE, Obstacle("unpriced", provider.unpriced(brief), NEVER))
+            cost = price
+        paid_fingerprint = self._paid_fingerprint(template)
+        owed = self._upgrades.get(template.key) if paid_fingerprint else None
+        if owed is None or owed.paid_fingerprint != paid_fingerprint:
+            return Offer(cost)
+        return Offer(cost, owed.obstacle)
 
     def make(
         self, template: Template, scratch: Path, progress: Progress, spending: Spending
@@ -91,7 +100,8 @@ class FootageTier:
             # The machine's fault: no reason to leave the footage alone.
             raise
         except (TierUnavailable, RenderError) as exc:
-            self._upgrades.remember(template.key, Owed(self._paid(template) or "", _obstacle(exc)))
+            paid_fingerprint = self._paid_fingerprint(template) or ""
+            self._upgrades.remember(template.key, Owed(paid_fingerprint, _obstacle(exc)))
             raise
         self._upgrades.forget(template.key)
         return film
@@ -116,11 +126,11 @@ class FootageTier:
             (provider, brief_for(template, provider.profile, provider.model)) if provider else None
         )
 
-    def _paid(self, template: Template) -> str | None:
+    def _paid_fingerprint(self, template: Template) -> str | None:
         if wanted := self._wanted(template):
-            return wanted[1].paid
+            return wanted[1].paid_fingerprint
         found = footage_in_hand(template, self._footage)
-        return found[0].paid if found else None
+        return found[0].paid_fingerprint if found else None
 
     def _orders(
         self, template: Template, scratch: Path, progress: Progress, spending: Spending
@@ -154,4 +164,6 @@ def _obstacle(exc: TierUnavailable | RenderError) -> Obstacle:
 
 
 def _source(orders: Sequence[Order]) -> Source:
-    return Source(orders[0].provider, orders[0].model, sum(order.micro for order in orders))
+    return Source(
+        orders[0].provider, orders[0].model, add_up(order.cost_micros for order in orders)
+    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from spritz_cli.errors import ProviderError, ProviderKind, UsageError
-from spritz_cli.models import NEVER, Obstacle
+from spritz_cli.models import NEVER, MicroUSD, Obstacle, add_up
 from spritz_cli.storage.budget import DailyBudget
 from spritz_cli.storage.provider_state import Circuit, Gate, Slots
 from spritz_cli.tiers.base import TierUnavailable
@@ -54,14 +54,14 @@ class Provider:
         except UsageError as exc:
             raise self.unavailable(exc.message, 0.0, exc.hint) from exc
 
-    def price(self, brief: Brief, parts: Collection[int]) -> int | None:
+    def price(self, brief: Brief, parts: Collection[int]) -> MicroUSD | None:
         """Return what parts of a film cost in micro-dollars, None if no price is known."""
         prices = [
-            self.profile.price_micro(self.model, brief.size, brief.seconds[part - 1])
+            self.profile.price_micros(self.model, brief.size, brief.seconds[part - 1])
             for part in parts
         ]
         known = [price for price in prices if price is not None]
-        return sum(known) if len(known) == len(prices) else None
+        return add_up(known) if len(known) == len(prices) else None
 
     def unpriced(self, brief: Brief) -> str:
         what = f"{self.model} at {brief.size} from {self.profile.name}"

@@ -11,6 +11,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from spritz_cli.errors import UsageError
+from spritz_cli.models import MicroUSD
 
 Scalar = str | int | float | bool
 
@@ -49,13 +50,13 @@ class Profile:
     retired: Mapping[str, date] = field(default_factory=dict)
     reconcile_after_seconds: float = 60.0
 
-    def price_micro(self, model: str, size: str, seconds: int) -> int | None:
+    def price_micros(self, model: str, size: str, seconds: int) -> MicroUSD | None:
         """Return what one segment costs in micro-dollars, rounded up; None if nobody knows."""
         per_size = self.prices.get(model, self.prices.get(ANY, {}))
         usd = per_size.get(size, per_size.get(ANY))
         if usd is None:
             return None
-        return int((usd * seconds * 1_000_000).to_integral_value(ROUND_CEILING))
+        return MicroUSD(int((usd * seconds * 1_000_000).to_integral_value(ROUND_CEILING)))
 
     def is_priced(self, model: str) -> bool:
         """Whether any price is known for a model."""

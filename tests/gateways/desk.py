@@ -34,8 +34,8 @@ def tally(
     return Tally(
         sent,
         sent if arrived is None else arrived,
-        _micro(usd),
-        _micro(usd if counted is None else counted),
+        _micros(usd),
+        _micros(usd if counted is None else counted),
     )
 
 
@@ -84,7 +84,7 @@ class Desk:
 
     def _since(self) -> Tally:
         arrived, usd = self.provider()
-        now = Tally(len(self.proxy.orders), arrived, _micro(usd), self.project.counted_micro())
+        now = Tally(len(self.proxy.orders), arrived, _micros(usd), self.project.counted_micros())
         before, self._seen = self._seen, now
         return now - before
 
@@ -98,5 +98,5 @@ def counted_by(proxy: CountingProxy) -> Callable[[], tuple[int, float]]:
     return bill
 
 
-def _micro(usd: float) -> int:
+def _micros(usd: float) -> int:
     return round(usd * 1_000_000)

@@ -76,7 +76,7 @@ class Project:
         counts = Counter(_outcome(entry) for entry in self.vidgen("status")["entries"])
         return ", ".join(f"{count} × {what}" for what, count in sorted(counts.items()))
 
-    def counted_micro(self) -> int:
+    def counted_micros(self) -> int:
         """Return what vidgen takes to be spent today, held money included."""
         today = self.vidgen("budget")
         return round((today["spent_usd"] + today["held_usd"]) * 1_000_000)

@@ -319,8 +319,8 @@ def test_footage_that_a_template_asks_for_is_kept_for_ever(house: House) -> None
 
 
 def test_footage_that_nobody_asks_for_goes_after_months(house: House) -> None:
-    order = house.order(wish="of an earlier prompt")
-    house.order(B, age=80 * DAY, wish="of an earlier prompt")
+    order = house.order(request_digest="of an earlier prompt")
+    house.order(B, age=80 * DAY, request_digest="of an earlier prompt")
     plan = house.plan()
 
     assert [(item.path.name, item.reason) for item in plan.deletions] == [
@@ -334,17 +334,17 @@ def test_footage_that_nobody_asks_for_goes_after_months(house: House) -> None:
 
 @pytest.mark.parametrize("state", ["sending", "unknown", "submitted"])
 def test_an_order_that_is_under_way_is_never_deleted(house: House, state: str) -> None:
-    house.order(wish="of an earlier prompt", state=state)
+    house.order(request_digest="of an earlier prompt", state=state)
     assert house.plan().footage == ()
 
 
 def test_without_a_catalog_all_footage_is_wanted(house: House) -> None:
-    house.order(wish="of an earlier prompt")
+    house.order(request_digest="of an earlier prompt")
     assert house.plan(catalog=None).footage == ()
 
 
 def test_footage_of_a_film_in_the_making_stays(house: House) -> None:
-    house.order(wish="of an earlier prompt")
+    house.order(request_digest="of an earlier prompt")
     plan = house.plan()
     with house.leases.acquire(A.key):
         assert house.apply(plan) == 0

@@ -16,15 +16,14 @@ from spritz_cli.films.generate import generate_video, generate_when_free
 from spritz_cli.films.planning import PlanItem
 from spritz_cli.films.studio import Studio
 from spritz_cli.media import ffmpeg
-from spritz_cli.models import Obstacle, Outcome, RenderedFilm, Template, Video
+from spritz_cli.models import MicroUSD, Obstacle, Outcome, RenderedFilm, Template, Video
 from spritz_cli.retries import Retries
 from spritz_cli.storage.budget import DailyBudget
 from spritz_cli.storage.leases import Leases
 from spritz_cli.storage.manifest import VideoManifest
 from spritz_cli.storage.videos import VideoStore
-from spritz_cli.testing import fake_redis, sample_template
+from spritz_cli.testing import FakeTier, fake_redis, sample_template
 from spritz_cli.tiers.base import Offer, TierUnavailable
-from tests.tiny import TinyTier
 
 TEMPLATE = sample_template(duration_seconds=5)
 
@@ -37,7 +36,7 @@ class Rig:
     store: VideoStore
     manifest: VideoManifest
     leases: Leases
-    tiers: list[TinyTier]
+    tiers: list[FakeTier]
 
     def generate(self, template: Template = TEMPLATE, **options: Any) -> Outcome:
         return generate_video(self.studio, self.plan(template, **options))
@@ -82,7 +81,7 @@ def urls(video: Video | None) -> list[str]:
 def rig(tmp_path: Path) -> Rig:
     redis = fake_redis()
     store = VideoStore(tmp_path / "videos")
-    return Rig(redis, store, VideoManifest(redis), Leases(redis), [TinyTier()])
+    return Rig(redis, store, VideoManifest(redis), Leases(redis), [FakeTier()])
 
 
 def test_a_film_is_made_checked_stored_and_published(rig: Rig) -> None:
@@ -265,7 +264,7 @@ def test_a_failure_leaves_the_live_film_live(rig: Rig) -> None:
 
 
 @dataclass
-class Unlucky(TinyTier):
+class Unlucky(FakeTier):
     """A tier whose encoder is killed for the first `times` films."""
 
     times: int = 1
@@ -288,7 +287,7 @@ def test_a_film_whose_encoder_is_always_killed_fails(rig: Rig) -> None:
 
 
 @dataclass
-class Garbling(TinyTier):
+class Garbling(FakeTier):
     """A tier whose first `times` films do not play."""
 
     times: int = 1
@@ -318,7 +317,7 @@ def test_a_film_that_never_plays_fails_and_says_why(rig: Rig) -> None:
 
 def test_the_next_tier_makes_the_film_and_says_why(rig: Rig) -> None:
     refused = TierUnavailable(Obstacle("budget", "the daily budget is used up"))
-    rig.tiers.insert(0, TinyTier("sora", error=refused))
+    rig.tiers.insert(0, FakeTier("sora", error=refused))
     video = rig.generate().video
 
     assert video is not None
@@ -329,7 +328,7 @@ def test_the_next_tier_makes_the_film_and_says_why(rig: Rig) -> None:
 
 def test_an_upgrade_that_fails_keeps_the_live_film_and_draws_nothing(rig: Rig) -> None:
     live = rig.generate().video
-    rig.tiers.insert(0, TinyTier("sora", error=TierUnavailable(Obstacle("provider_error", "no"))))
+    rig.tiers.insert(0, FakeTier("sora", error=TierUnavailable(Obstacle("provider_error", "no"))))
     outcome = rig.generate()
 
     assert (outcome.status, outcome.error, outcome.video) == ("unchanged", "no", live)
@@ -339,7 +338,7 @@ def test_an_upgrade_that_fails_keeps_the_live_film_and_draws_nothing(rig: Rig) -
 
 def test_an_upgrade_takes_the_place_of_the_live_film(rig: Rig) -> None:
     rig.generate()
-    rig.tiers.insert(0, TinyTier("sora", shade=120))
+    rig.tiers.insert(0, FakeTier("sora", shade=120))
 
     assert rig.plan().reason == planning.UPGRADE
     video = rig.generate().video
@@ -350,17 +349,19 @@ def test_an_upgrade_takes_the_place_of_the_live_film(rig: Rig) -> None:
 
 def test_a_tier_that_waits_is_not_asked_before_its_time(rig: Rig) -> None:
     live = rig.generate().video
-    later = Offer(1_600_000, Obstacle("provider_error", "the provider is down", time.time() + 60))
-    rig.tiers.insert(0, TinyTier("sora", offered=later))
+    later = Offer(
+        MicroUSD(1_600_000), Obstacle("provider_error", "the provider is down", time.time() + 60)
+    )
+    rig.tiers.insert(0, FakeTier("sora", offered=later))
     item = rig.plan()
 
-    assert (item.action, item.micro, item.obstacle) == ("keep", 0, later.obstacle)
+    assert (item.action, item.cost_micros, item.obstacle) == ("keep", 0, later.obstacle)
     assert rig.generate().video == live
     assert rig.tiers[0].made == []
 
 
 def test_a_forced_film_does_not_wait_but_never_steps_down(rig: Rig) -> None:
-    rig.tiers.insert(0, TinyTier("sora", shade=120))
+    rig.tiers.insert(0, FakeTier("sora", shade=120))
     live = rig.generate().video
     rig.tiers[0].offered = Offer(obstacle=Obstacle("provider_error", until=time.time() + 60))
     rig.tiers[0].error = TierUnavailable(Obstacle("provider_error", "down"))
@@ -373,19 +374,19 @@ def test_a_forced_film_does_not_wait_but_never_steps_down(rig: Rig) -> None:
 def test_new_footage_that_cannot_be_had_leaves_the_old_below_the_same_drawing(
     rig: Rig,
 ) -> None:
-    rig.tiers.insert(0, TinyTier("sora", footage="of last year"))
+    rig.tiers.insert(0, FakeTier("sora", footage="of last year"))
     live = rig.generate().video
     refused = TierUnavailable(Obstacle("budget", "no money"))
-    rig.tiers[0] = TinyTier("sora", footage="of this year", error=refused)
+    rig.tiers[0] = FakeTier("sora", footage="of this year", error=refused)
 
     assert rig.generate().video == live == rig.published()
 
 
 def test_a_changed_word_below_footage_that_cannot_be_had_is_drawn(rig: Rig) -> None:
-    rig.tiers.insert(0, TinyTier("sora", footage="of last year"))
+    rig.tiers.insert(0, FakeTier("sora", footage="of last year"))
     rig.generate()
     refused = TierUnavailable(Obstacle("budget", "no money"))
-    rig.tiers[0] = TinyTier("sora", footage="of this year", error=refused)
+    rig.tiers[0] = FakeTier("sora", footage="of this year", error=refused)
     video = rig.generate(replace(TEMPLATE, takeaway="Other words.")).video
 
     assert video is not None
@@ -393,7 +394,7 @@ def test_a_changed_word_below_footage_that_cannot_be_had_is_drawn(rig: Rig) -> N
 
 
 def test_who_may_not_spend_gets_the_free_tier(rig: Rig) -> None:
-    rig.tiers.insert(0, TinyTier("sora", offered=Offer(1_600_000)))
+    rig.tiers.insert(0, FakeTier("sora", offered=Offer(MicroUSD(1_600_000))))
     video = rig.generate(spending="nothing").video
 
     assert video is not None
@@ -402,11 +403,11 @@ def test_who_may_not_spend_gets_the_free_tier(rig: Rig) -> None:
 
 
 def test_the_plan_draws_the_line_where_the_budget_ends(rig: Rig) -> None:
-    rig.tiers.insert(0, TinyTier("sora", offered=Offer(2_000_000)))
+    rig.tiers.insert(0, FakeTier("sora", offered=Offer(MicroUSD(2_000_000))))
     dear = [replace(TEMPLATE, topic=topic, priority=rank) for rank, topic in enumerate("abc")]
-    items = rig.plan_all(dear, budget=DailyBudget(rig.redis, cap_micro=5_000_000))
+    items = rig.plan_all(dear, budget=DailyBudget(rig.redis, cap_micros=MicroUSD(5_000_000)))
 
-    assert [(item.tier, item.micro, item.owed_micro) for item in items] == [
+    assert [(item.tier, item.cost_micros, item.owed_micros) for item in items] == [
         ("static", 0, 2_000_000),
         ("sora", 2_000_000, 0),
         ("sora", 2_000_000, 0),
@@ -418,16 +419,16 @@ def test_among_equals_the_film_that_is_published_longest_gets_the_money(rig: Rig
     early, late = (replace(TEMPLATE, topic=topic) for topic in ("early", "late"))
     rig.generate(early)
     rig.generate(late)
-    rig.tiers.insert(0, TinyTier("sora", offered=Offer(2_000_000)))
-    budget = DailyBudget(rig.redis, cap_micro=2_000_000)
+    rig.tiers.insert(0, FakeTier("sora", offered=Offer(MicroUSD(2_000_000))))
+    budget = DailyBudget(rig.redis, cap_micros=MicroUSD(2_000_000))
     first, second = rig.plan_all([late, early], budget=budget)
 
-    assert (first.action, first.owed_micro) == ("keep", 2_000_000)
-    assert (second.action, second.micro) == ("make", 2_000_000)
+    assert (first.action, first.owed_micros) == ("keep", 2_000_000)
+    assert (second.action, second.cost_micros) == ("make", 2_000_000)
 
 
 def test_the_best_tier_needs_no_reason(rig: Rig) -> None:
-    rig.tiers.insert(0, TinyTier("sora"))
+    rig.tiers.insert(0, FakeTier("sora"))
     video = rig.generate().video
 
     assert video is not None
@@ -437,7 +438,7 @@ def test_the_best_tier_needs_no_reason(rig: Rig) -> None:
 def test_a_failure_is_told_in_the_words_of_the_best_tier(rig: Rig) -> None:
     rig.tiers[0].error = RenderError("no frame at 2.0 s")
     refused = TierUnavailable(Obstacle("moderation", "the prompt was refused"))
-    rig.tiers.insert(0, TinyTier("sora", error=refused))
+    rig.tiers.insert(0, FakeTier("sora", error=refused))
 
     assert rig.generate().error == "the prompt was refused"
     video = rig.published()

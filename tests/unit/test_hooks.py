@@ -22,8 +22,8 @@ from spritz_cli.films.planning import PlanItem
 from spritz_cli.runs.job_queue import JobQueue
 from spritz_cli.storage.manifest import VideoManifest
 from spritz_cli.storage.videos import VideoStore
+from spritz_cli.testing import FakeTier
 from tests.small import write_project
-from tests.tiny import TinyTier
 
 FILMS = {"one": 5, "two": 5, "three": 5, "four": 5}
 
@@ -75,7 +75,7 @@ def test_a_missing_film_is_queued_once(shared: Services) -> None:
 
 
 def test_a_current_film_is_cached(shared: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    tier = TinyTier()
+    tier = FakeTier()
     monkeypatch.setattr("spritz_cli.tiers.static.StaticTier", lambda _library: tier)
     template = shared.catalog.get("newcomer", "one")
     generate_video(replace(shared.studio, tiers=[tier]), PlanItem(template, "make", "new"))
@@ -87,7 +87,7 @@ def test_a_current_film_is_cached(shared: Services, monkeypatch: pytest.MonkeyPa
 def test_a_film_that_others_publish_under_another_url_is_cached(
     shared: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tier = TinyTier()
+    tier = FakeTier()
     monkeypatch.setattr("spritz_cli.tiers.static.StaticTier", lambda _library: tier)
     template = shared.catalog.get("newcomer", "one")
     elsewhere = VideoStore(shared.store.root, "https://cdn.example/v")

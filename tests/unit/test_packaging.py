@@ -59,6 +59,11 @@ def test_the_wheel_ships_nothing_else(shipped: frozenset[str]) -> None:
     assert not [name for name in shipped if name.endswith((".pyc", ".mp4"))]
 
 
+def test_the_doubles_load_without_what_only_tests_install() -> None:
+    code = "import sys; sys.modules['fakeredis'] = None; import spritz_cli.testing"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=30)
+
+
 def test_every_dependency_is_locked_within_its_bounds() -> None:
     pins = {pin["name"]: pin["version"] for pin in PIN.finditer(LOCK)}
 

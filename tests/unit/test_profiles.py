@@ -67,8 +67,8 @@ def test_a_users_file_is_laid_over_the_one_that_ships(tmp_path: Path) -> None:
     profile = load(tmp_path, text, "openai")
 
     assert profile.base_url == "http://gpu:1/v1"
-    assert profile.price_micro("sora-2", "1280x720", 4) == 800_000
-    assert profile.price_micro("sora-2-pro", "1280x720", 4) == 1_200_000
+    assert profile.price_micros("sora-2", "1280x720", 4) == 800_000
+    assert profile.price_micros("sora-2-pro", "1280x720", 4) == 1_200_000
     assert not profile.is_retired(date(2030, 1, 1))
     assert profile.sizes == OPENAI.sizes
 
@@ -104,7 +104,7 @@ profiles:
 
     assert profile.allowed_seconds == (5,)
     assert profile.auth == "header:api-key"
-    assert profile.price_micro("m", "1280x720", 5) is None
+    assert profile.price_micros("m", "1280x720", 5) is None
     assert profile.is_retired(date(2026, 1, 2), "old")
     assert not profile.is_retired(date(2026, 1, 2))
 
@@ -228,18 +228,18 @@ def test_segments_cover_the_film_with_as_little_footage_as_possible(
 
 
 def test_prices_are_exact_and_rounded_up() -> None:
-    assert OPENAI.price_micro("sora-2", "1280x720", 12) == 1_200_000
-    assert OPENAI.priced(0.0000004).price_micro("any", "1x1", 1) == 1
-    assert OPENAI.priced(0.07).price_micro("any", "1280x720", 3) == 210_000
+    assert OPENAI.price_micros("sora-2", "1280x720", 12) == 1_200_000
+    assert OPENAI.priced(0.0000004).price_micros("any", "1x1", 1) == 1
+    assert OPENAI.priced(0.07).price_micros("any", "1280x720", 3) == 210_000
 
 
 def test_an_unknown_model_or_size_has_no_price() -> None:
-    assert OPENAI.price_micro("sora-3", "1280x720", 4) is None
-    assert OPENAI.price_micro("sora-2", "1792x1024", 4) is None
+    assert OPENAI.price_micros("sora-3", "1280x720", 4) is None
+    assert OPENAI.price_micros("sora-2", "1792x1024", 4) is None
 
 
 def test_ones_own_server_costs_nothing() -> None:
-    assert load_profile("vllm-omni", [SHIPPED]).price_micro("anything", "832x480", 15) == 0
+    assert load_profile("vllm-omni", [SHIPPED]).price_micros("anything", "832x480", 15) == 0
 
 
 def test_openais_own_service_is_retired() -> None:

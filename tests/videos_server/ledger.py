@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from spritz_cli.testing.wire import Call
+from tests.videos_server.wire import Call
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import pytest
 
 from spritz_cli.errors import RenderError, UsageError
 from spritz_cli.media import ffmpeg
-from spritz_cli.testing.videos_api import QUIRKS, FakeVideosAPI
+from tests.videos_server.videos_api import QUIRKS, FakeVideosAPI
 
 KEY = "sk-fake"
 ORDER = {"prompt": "A gauge\nthat “falls”", "model": "veo", "seconds": "3", "size": "128x72"}
@@ -705,7 +705,7 @@ def test_vllm_forgets_what_only_the_state_file_knows(tmp_path: Path) -> None:
 
 def test_it_runs_as_a_process_and_dies_without_losing_a_charge(tmp_path: Path) -> None:
     state = tmp_path / "state.json"
-    command = [sys.executable, "-m", "spritz_cli.testing.videos_api", "--state", str(state)]
+    command = [sys.executable, "-m", "tests.videos_server", "--state", str(state)]
     process = subprocess.Popen([*command, "--quirk", "reset_after_post"], stdout=subprocess.PIPE)
     try:
         url = process.stdout.readline().decode().strip()
@@ -719,7 +719,7 @@ def test_it_runs_as_a_process_and_dies_without_losing_a_charge(tmp_path: Path) -
 
 
 def test_a_mistake_on_the_command_line_is_explained() -> None:
-    command = [sys.executable, "-m", "spritz_cli.testing.videos_api", "--quirk", "gemni"]
+    command = [sys.executable, "-m", "tests.videos_server", "--quirk", "gemni"]
     done = subprocess.run(command, capture_output=True, text=True)
 
     assert (done.returncode, done.stdout) == (2, "")

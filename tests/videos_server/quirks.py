@@ -1,7 +1,5 @@
 """How real servers differ from the Videos API that they say they speak: one class each."""
 
-# ruff: noqa: ARG002 - a hook is given more than most quirks look at.
-
 from __future__ import annotations
 
 import base64
@@ -14,9 +12,9 @@ from typing import Any
 from urllib.parse import quote
 
 from spritz_cli.errors import UsageError
-from spritz_cli.testing.footage import garbage
-from spritz_cli.testing.ledger import Job, Ledger
-from spritz_cli.testing.wire import Call, Fault, Reply, error_reply, json_reply
+from tests.videos_server.footage import garbage
+from tests.videos_server.ledger import Job, Ledger
+from tests.videos_server.wire import Call, Fault, Reply, error_reply, json_reply
 
 Document = dict[str, Any]
 Proceed = Callable[[], Reply]

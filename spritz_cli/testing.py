@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import time
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from redis import Redis
 
-from spritz_cli.errors import VidgenError
-from spritz_cli.models import Cue, KeyFigure, RenderedFilm, Spending, Template, TextCard, Tier
+from spritz_cli.media import ffmpeg
+from spritz_cli.models import (
+    Cue,
+    KeyFigure,
+    MicroUSD,
+    RenderedFilm,
+    Spending,
+    Template,
+    TextCard,
+    Tier,
+)
 from spritz_cli.storage.footage import Order
 from spritz_cli.tiers.base import Offer, Progress
-from spritz_cli.tiers.brief import wish
+from spritz_cli.tiers.brief import request_digest
+
+FAKE_WIDTH, FAKE_HEIGHT, FAKE_FPS = 64, 36, 5
 
 
 def fake_redis() -> Redis:
@@ -51,8 +63,8 @@ def sample_order(template: Template | None = None, **changes: Any) -> Order:
     order = Order(
         id="0123456789abcdef",
         template=template.name,
-        wish=wish(template),
-        paid="a" * 64,
+        request_digest=request_digest(template),
+        paid_fingerprint="a" * 64,
         part=1,
         parts=1,
         attempt=1,
@@ -61,7 +73,7 @@ def sample_order(template: Template | None = None, **changes: Any) -> Order:
         prompt=template.prompt_template,
         size="1280x720",
         seconds=8,
-        micro=800_000,
+        cost_micros=MicroUSD(800_000),
         day="2026-11-23",
         created_at=1_795_000_000.0,
         state="stored",
@@ -71,52 +83,41 @@ def sample_order(template: Template | None = None, **changes: Any) -> Order:
 
 def sample_film(folder: Path, content: str = "film") -> RenderedFilm:
     """Write a file set whose digest depends on `content` (no player could show it)."""
-    film = RenderedFilm(
-        video=folder / "film.mp4",
-        poster=folder / "poster.webp",
-        captions=folder / "captions.vtt",
-        duration_seconds=15.0,
-        width=1280,
-        height=720,
-    )
+    film = _film_in(folder, 15.0, 1280, 720)
     film.video.write_text(f"mp4 of {content}\n")
     film.poster.write_text(f"webp of {content}\n")
     film.captions.write_text("WEBVTT\n")
     return film
 
 
+@dataclass
 class FakeTier:
-    """Writes a tiny file set at once, or raises `error`; `made` lists what it was asked for."""
+    """Makes films of a few grey pixels that are real all the same; `made` lists their templates.
 
-    def __init__(
-        self,
-        name: Tier = "static",
-        *,
-        content: str = "film",
-        error: VidgenError | None = None,
-        price: int = 0,
-    ) -> None:
-        self._name = name
-        self.content = content
-        self.error = error
-        self.price = price
-        self.made: list[str] = []
+    A film is `shade`d, lasts `seconds` longer than its template asks for and takes `pause`
+    seconds to make. `error` is raised instead of the last step.
+    """
 
-    @property
-    def name(self) -> Tier:
-        return self._name
+    name: Tier = "static"
+    shade: int = 90
+    error: BaseException | None = None
+    seconds: float = 0.0
+    pause: float = 0.0
+    made: list[str] = field(default_factory=list)
+    offered: Offer = field(default_factory=Offer)
+    footage: str | None = None
 
     def inputs(self, template: Template) -> dict[str, Any]:
-        """Return what a fingerprint is taken of; `content` stands for the drawing."""
-        return {**template.document(), "drawing": self.content}
+        """Return what a fingerprint is taken of."""
+        drawing = self.drawing(template)
+        return drawing if self.footage is None else {**drawing, "footage": self.footage}
 
     def drawing(self, template: Template) -> dict[str, Any]:
-        """Return the same: all of the film counts as drawn."""
-        return self.inputs(template)
+        """Return what counts as drawn: everything but `footage`."""
+        return {"template": template.document(), "tier": self.name, "shade": self.shade}
 
-    def offer(self, template: Template) -> Offer:  # noqa: ARG002
-        """Return `price` for every template."""
-        return Offer(self.price)
+    def offer(self, template: Template) -> Offer:  # noqa: ARG002 - the same for all
+        return self.offered
 
     def make(
         self,
@@ -125,10 +126,24 @@ class FakeTier:
         progress: Progress,
         spending: Spending,  # noqa: ARG002
     ) -> RenderedFilm:
-        """Write the files of `sample_film`, with a digest of its own for each template."""
+        """Write a film that plays; its poster and captions are stand-ins."""
         self.made.append(template.name)
+        seconds = template.duration_seconds + self.seconds
+        film = _film_in(scratch, seconds, FAKE_WIDTH, FAKE_HEIGHT)
+        (scratch / "half a film").touch()
+        for step in range(1, 11):
+            time.sleep(self.pause / 10)
+            progress(step / 10)
         if self.error:
             raise self.error
-        progress(1.0)
-        film = sample_film(scratch, f"{template.name} {self.content} {template.parameters}")
-        return film._replace(duration_seconds=float(template.duration_seconds))
+        film.poster.write_bytes(b"poster")
+        film.captions.write_text("WEBVTT\n")
+        frame = bytes([self.shade]) * (FAKE_WIDTH * FAKE_HEIGHT * 4)
+        frames = [frame] * round(seconds * FAKE_FPS)
+        ffmpeg.encode(frames, film.video, width=FAKE_WIDTH, height=FAKE_HEIGHT, fps=FAKE_FPS)
+        return film
+
+
+def _film_in(folder: Path, seconds: float, width: int, height: int) -> RenderedFilm:
+    video, poster, vtt = (folder / name for name in ("film.mp4", "film.webp", "film.vtt"))
+    return RenderedFilm(video, poster, vtt, seconds, width, height)

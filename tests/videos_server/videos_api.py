@@ -3,27 +3,22 @@
     with FakeVideosAPI("rate_limited, litellm_wrapped_errors") as api:
         ...  # point a client at api.base_url, then look at api.posts and api.charged_usd
 
-`python -m spritz_cli.testing.videos_api --help` runs one as a process of its own.
+`python -m tests.videos_server --help` runs one as a process of its own.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from spritz_cli.errors import VidgenError
-from spritz_cli.testing.footage import footage
-from spritz_cli.testing.ledger import Job, Ledger, Order
-from spritz_cli.testing.quirks import QUIRKS, Document, Site, parse_quirks, signature
-from spritz_cli.testing.wire import Call, Listener, Reply, error_reply, json_reply, video_reply
+from tests.videos_server.footage import footage
+from tests.videos_server.ledger import Job, Ledger, Order
+from tests.videos_server.quirks import QUIRKS, Document, Site, parse_quirks, signature
+from tests.videos_server.wire import Call, Listener, Reply, error_reply, json_reply, video_reply
 
 __all__ = ["QUIRKS", "Call", "FakeVideosAPI", "Job"]
 
@@ -281,21 +276,6 @@ class FakeVideosAPI:
         return {"openai-poll-after-ms": str(self._poll_after_ms)}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a server until it is interrupted; the first line of output is its base url."""
-    options = _parser().parse_args(argv)
-    try:
-        api = FakeVideosAPI(**vars(options))
-    except VidgenError as exc:
-        sys.stderr.write(f"error: {exc.message}\n{exc.hint}\n")
-        return exc.exit_code
-    with api, suppress(KeyboardInterrupt):
-        sys.stdout.write(f"{api.base_url}\n")
-        sys.stdout.flush()
-        threading.Event().wait()
-    return 0
-
-
 def _order(fields: Any) -> Order | Reply:
     """Read what a POST asks for, under any of the names that servers give it."""
     prompt = fields.get("prompt")
@@ -329,26 +309,3 @@ def _status(done: float) -> str:
 
 def _wrong_key() -> Reply:
     return error_reply(401, "Incorrect API key provided.", "invalid_api_key")
-
-
-def _parser() -> argparse.ArgumentParser:
-    width = max(map(len, QUIRKS))
-    parser = argparse.ArgumentParser(
-        prog="python -m spritz_cli.testing.videos_api",
-        description="A video server for tests that speaks the OpenAI Videos API.",
-        epilog="quirks:\n" + "\n".join(f"  {name:{width}}  {QUIRKS[name]}" for name in QUIRKS),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--port", type=int, default=0, help="0: any free one")
-    parser.add_argument("--state", type=Path, help="a JSON file to keep jobs and charges in")
-    parser.add_argument("--quirk", default="", help="names from the list below, with commas")
-    parser.add_argument("--api-key", help="the key that every request must carry")
-    parser.add_argument("--price-per-second", type=Decimal, default=Decimal("0.10"))
-    parser.add_argument("--job-seconds", type=float, default=0.3)
-    parser.add_argument("--refusals", type=int, default=1, help="how many posts are the first")
-    parser.add_argument("--poll-after-ms", type=int, help="sent as openai-poll-after-ms")
-    return parser
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
