@@ -1,4 +1,4 @@
-"""The one place that picks implementations."""
+"""Services: the one place that chooses implementations and wires them together."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Services:
-    """Everything that making and publishing films needs, built when first asked for."""
+    """Everything that making and publishing films needs, each part built on first use."""
 
     def __init__(self, settings: Settings, redis: OpenRedis, patience: Patience = "normal") -> None:
         self.settings = settings
@@ -58,7 +58,7 @@ class Services:
 
     @cached_property
     def files(self) -> Files:
-        """What keeps films and footage: a folder, or a bucket of an object store."""
+        """Where films and footage are kept: a folder, or a bucket of an object store."""
         place = self.settings.videos_dir
         if isinstance(place, Path):
             return DiskFiles(place)
@@ -112,7 +112,7 @@ class Services:
         from spritz_cli.scene.library import SceneLibrary
         from spritz_cli.tiers.footage import OVERLAY
 
-        # Scenes of one's own need not draw over footage: ours serves all templates.
+        # A catalog's own scenes need no overlay: the shipped one serves every template.
         own = (self.settings.scenes / OVERLAY).is_file()
         return self.library if own else SceneLibrary(shipped("svg_templates"))
 
@@ -122,7 +122,7 @@ class Services:
 
     @cached_property
     def provider(self) -> Provider | None:
-        """The configured provider with all that guards money and manners."""
+        """The configured provider, with its budget, circuit breaker, slots and gate."""
         profile = self.profile
         if profile is None:
             return None
@@ -149,7 +149,7 @@ class Services:
         return load_catalog(settings.catalog, settings.scenes, settings.state_dir)
 
     def close(self) -> None:
-        """Let go of Redis; the last process to do so ends an embedded server."""
+        """Disconnect from Redis; the last process to do so stops an embedded server."""
         self.redis.close()
 
     def __enter__(self) -> Services:
@@ -165,7 +165,7 @@ class Services:
 
 
 def provider_profile(settings: Settings) -> Profile | None:
-    """Return the configured provider of footage, with the overrides of the settings."""
+    """Return the configured provider's profile with the settings' overrides; None without one."""
     if settings.provider is None:
         return None
     from spritz_cli.videos_api.profile import checked_base_url
@@ -176,7 +176,7 @@ def provider_profile(settings: Settings) -> Profile | None:
     if settings.price_per_second_usd is not None:
         profile = profile.priced(settings.price_per_second_usd)
     if settings.base_url:
-        # Another server than the one that was shut down.
+        # The retirement dates are those of the profile's own server.
         profile = replace(profile, base_url=checked_base_url(settings.base_url), retired={})
     return replace(profile, model=settings.model or profile.model)
 
@@ -188,7 +188,7 @@ def _connect(profile: Profile) -> VideosAPI:
 
 
 def open_bucket(settings: Settings, place: ObjectPath, *, quick: bool = False) -> BucketFiles:
-    """Return the bucket, not asked for anything yet."""
+    """Return the bucket; sends no request yet."""
     from spritz_cli.storage.files.bucket import BucketFiles
 
     # botocore itself reads only the second of the two.
@@ -199,18 +199,18 @@ def open_bucket(settings: Settings, place: ObjectPath, *, quick: bool = False) -
 def open_services(
     settings: Settings, *, patience: Patience = "normal", ping: bool = True
 ) -> Services:
-    """Connect to Redis (for the flags see open_redis) and return the rest unbuilt."""
+    """Connect to Redis (for the flags see open_redis) and return the services."""
     redis = open_redis(settings, patience=patience, ping=ping)
     return Services(settings, redis, patience)
 
 
 def open_to_read(settings: Settings) -> Services:
-    """The same for a command that makes nothing and is soon over."""
+    """Return the services for a short command that only reads."""
     return Services(settings, open_reading(settings, meanwhile=_import_readers))
 
 
 def import_ahead() -> None:
-    """Import what every film needs and what takes a while; raises MissingLibrary."""
+    """Import the slow modules that every film needs; raises MissingLibrary."""
     for module in ("scene.canvas", "scene.text", "media.poster", "tiers.static"):
         import_module(f"spritz_cli.{module}")
 

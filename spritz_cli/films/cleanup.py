@@ -1,10 +1,10 @@
 """Plan what may be deleted from the store, then delete that.
 
-A film goes for one of three reasons: it is `expired` (the manifest no longer
-lists its template, and nobody has renewed it for a whole life time), `orphaned`
-(replaced, unfinished, or of no template of the catalog), or the store is
-`over quota` and no other film was watched longer ago. Generated footage was
-paid for: it goes only when no template has asked for it for months.
+A film is deleted for one of three reasons. `expired`: the manifest no longer lists its
+template, and no run has renewed it for a whole lifetime. `orphaned`: it was replaced, is
+unfinished, or belongs to no template of the catalog. `over quota`: the store is too large,
+and every other film was watched more recently. Generated footage was paid for: it is
+deleted only when no template has asked for it for months.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from spritz_cli.tiers.brief import answers
 if TYPE_CHECKING:
     from spritz_cli.catalog.loader import Catalog
 
-#: Nothing younger than this is deleted: its maker or viewer may not be done yet.
+#: Nothing younger than this is deleted: somebody may still be writing or watching it.
 GRACE_SECONDS = 3600.0
 
 EXPIRED = "expired"
@@ -37,7 +37,7 @@ OVER_QUOTA = "over quota (least recently used)"
 
 UNUSED_FOOTAGE = "footage that no template asks for"
 
-#: Footage may be wanted again when an edit of the catalog is taken back.
+#: An edit of the catalog may be reverted, and then its footage is needed again.
 FOOTAGE_SECONDS = 90 * 86_400.0
 
 _COUNTERS = {
@@ -50,7 +50,7 @@ _COUNTERS = {
 #: Bytes in a gigabyte, decimal as disks are sold and sizes are printed.
 GB = 1_000_000_000
 
-#: Orders that nothing more can come of.
+#: Orders whose state will not change any more.
 _ENDED: tuple[OrderState, ...] = ("stored", "failed", "refused")
 
 _log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Deletion:
-    """One file, or one abandoned scratch folder, and why it may go."""
+    """One file, or one abandoned scratch folder, and why it may be deleted."""
 
     path: Location
     bytes: int
@@ -67,7 +67,7 @@ class Deletion:
 
 @dataclass(frozen=True)
 class Removal:
-    """All files of one film, in the order in which they have to go."""
+    """All files of one film, in the order in which they must be deleted."""
 
     film: StoredFilm
     reason: str
@@ -76,7 +76,7 @@ class Removal:
 
 @dataclass(frozen=True)
 class UnusedFootage:
-    """An order whose footage no template asks for any more, with its files."""
+    """An order whose footage no template asks for any more, and its files."""
 
     order: Order
     deletions: tuple[Deletion, ...]
@@ -84,7 +84,7 @@ class UnusedFootage:
 
 @dataclass(frozen=True)
 class CleanupPlan:
-    """What would be deleted, and what all films take up now."""
+    """What would be deleted, and the size of all films now."""
 
     removals: tuple[Removal, ...]
     scratch: tuple[Deletion, ...]
@@ -146,7 +146,7 @@ def plan_cleanup(
     footage: FootageStore | None = None,
     grace_seconds: float = GRACE_SECONDS,
 ) -> CleanupPlan:
-    """Decide what may go; changes nothing. Without a catalog, every template counts as known."""
+    """Decide what may be deleted; changes nothing. Without a catalog every template is known."""
     stored = list(studio.store.videos())
     time = studio.clock().timestamp()
     survey = _Survey(
@@ -168,9 +168,9 @@ def plan_cleanup(
 def apply_cleanup(
     plan: CleanupPlan, studio: Studio, footage: FootageStore | None = None
 ) -> tuple[Deletion, ...]:
-    """Carry the plan out and return what was really deleted.
+    """Delete what a plan lists; return what was deleted.
 
-    A film that has come into use since the plan was made is left alone.
+    A film that came into use after the plan was made is kept.
     """
     deleted: list[Deletion] = []
     for removal in plan.removals:
@@ -203,7 +203,7 @@ def cleanup(
 
 @dataclass(frozen=True)
 class _Survey:
-    """What is known about all films when the plan is made."""
+    """What the plan is based on: one look at manifest, catalog and leases."""
 
     entries: dict[str, Video]
     known: set[str] | None
@@ -225,11 +225,11 @@ class _Survey:
             return ORPHANED
         if self._is_replaced(film) or self._is_unknown(film):
             return ORPHANED
-        # The last film of a template is kept: a lost manifest can be rebuilt from it.
+        # The last film of a template is kept so that a lost manifest can be rebuilt.
         return EXPIRED if film.modified_at < self.expired_since else None
 
     def last_use(self, film: StoredFilm) -> tuple[bool, float]:
-        """Order for eviction: what nobody can reach first, then what was watched longest ago."""
+        """Sort key for eviction: unreachable films first, then the least recently watched."""
         if not self.is_served(film):
             return False, film.modified_at
         accessed = _timestamp(self.entries[_key(film)].last_accessed_at)
@@ -262,14 +262,14 @@ def _removals(stored: Sequence[StoredFilm], survey: _Survey, quota_bytes: int) -
 
 
 def _removal(film: StoredFilm, reason: str) -> Removal:
-    # The sidecar is the last path and goes first: without it, nobody trusts the others.
+    # The sidecar is the last path and is deleted first: without it the others do not count.
     files = reversed(list(zip(film.paths, film.sizes, strict=True)))
     return Removal(film, reason, tuple(Deletion(path, size, reason) for path, size in files))
 
 
 def _remove(removal: Removal, studio: Studio) -> list[Deletion]:
     film, store = removal.film, studio.store
-    # Under the lease nobody publishes this template, so what is seen now stays so.
+    # Under the lease nobody else publishes this template.
     with studio.leases.acquire(_key(film)) or nullcontext() as lease:
         if lease is None or _is_wanted_again(removal, studio):
             return []
@@ -285,7 +285,7 @@ def _is_wanted_again(removal: Removal, studio: Studio) -> bool:
     entry = studio.manifest.peek(film.persona, film.topic)
     if entry is None or not _serves(entry, film):
         return False
-    # Readers must not be sent to a file that is about to go.
+    # Readers must not be sent to a file that is about to be deleted.
     return removal.reason != OVER_QUOTA or not studio.manifest.withdraw(entry)
 
 
@@ -298,7 +298,7 @@ def _unused_footage(
     for order in footage.all_orders():
         template = templates.get(order.template)
         wanted = template is not None and answers(order, template)
-        # Before that, the journal is also the history of what was spent.
+        # Younger journals are also the record of what was spent.
         if not wanted and order.created_at < unused_since and order.state in _ENDED:
             yield UnusedFootage(order, tuple(_footage_files(footage, order)))
 

@@ -1,4 +1,4 @@
-"""From a planned film to a published one: lease, tiers (best first), check, store, manifest."""
+"""Make a planned film and publish it: lease, tiers (best first), check, store, manifest."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ CHECKED = 0.98
 def generate_video(studio: Studio, item: PlanItem) -> Outcome:
     """Make one film and publish it, or find that there is nothing to do.
 
-    `busy`: another process holds the lease. Raises InfrastructureError when the
-    machine is the reason; what was published before stays published in any case.
+    The outcome is `busy` if another process holds the lease. Raises InfrastructureError
+    if the machine fails. What was published before stays published in any case.
     """
     began = time.monotonic()
     status, video, error = _Maker(studio, item).generate()
@@ -57,7 +57,7 @@ def generate_when_free(studio: Studio, item: PlanItem, *, poll_seconds: float = 
 
 
 def check_film(film: RenderedFilm, template: Template) -> None:
-    """Decode a film that was just made; FilmDamaged if it is not what was asked for."""
+    """Decode a new film; raise FilmDamaged if its length or size is wrong."""
     probe = ffmpeg.probe(film.video)
     frame = probe.duration_seconds / max(probe.frames, 1)
     if abs(probe.duration_seconds - template.duration_seconds) > frame * 1.01:
@@ -113,18 +113,18 @@ class _Maker:
         return judge, judge.judge_now(force=self.item.forced)
 
     def _settle_without_lease(self, item: PlanItem) -> _Result | None:
-        """Finish if the published film is current; only renewing it needs no lease."""
+        """Return the result if the published film is current. Renewing an entry needs no lease."""
         if item.action == "make" or item.video is None or self._is_to_republish(item):
             return None
         if item.action == "renew":
             if not self.studio.manifest.renew(item.video):
                 return None
-            # Otherwise a cleanup after a loss of Redis would take it for long expired.
+            # Or a cleanup after a loss of Redis would take the film for expired.
             self.studio.store.freshen(item.video)
         return "unchanged", item.video, None
 
     def _settle(self, lease: Lease) -> _Result:
-        """Do what has to be done by a second look: another run may just have done it."""
+        """Look again, since another run may have made the film meanwhile, and do what is due."""
         judge, item = self._look()
         if self.item.forced:
             return self._make(judge, lease)
@@ -135,13 +135,13 @@ class _Maker:
         )
 
     def _is_to_republish(self, item: PlanItem) -> bool:
-        """Whether the manifest lacks the film, or sends its readers to other addresses."""
+        """Whether the manifest lacks the film, or lists it under other URLs."""
         video = item.video
         moved = video is not None and video != self.studio.store.addressed(video)
         return moved or item.reason == FOUND_ON_DISK
 
     def _restore(self, item: PlanItem, lease: Lease) -> _Result | None:
-        """Publish the current film that is on disk, if there is one and it is undamaged."""
+        """Publish the current film that is on disk, if it is there and undamaged."""
         store = self.studio.store
         if item.action != "renew" or item.video is None or not store.verify(item.video):
             return None
@@ -162,15 +162,15 @@ class _Maker:
             return self._give_up(exc.missed, lease)
         except InfrastructureError:
             with suppress(InfrastructureError, LeaseLost):
-                # Nothing is wrong with the film: it is as good as not begun.
+                # The film itself is fine: leave it as if it had not been started.
                 manifest.withdraw_processing(template, lease)
             raise
 
     def _film(self, judge: Judge, scratch: Path, lease: Lease) -> _Made | _Result:
-        """Return the film of the best tier that can make it, checked.
+        """Return the checked film of the best tier that can make it.
 
-        Where a better tier fails, the film that is published may be as good as
-        what is left: then it stays.
+        If a better tier fails and the published film is as good as what the next tier
+        would make, the published film stays.
         """
         missed: list[Obstacle] = []
         for tier in self.studio.tiers:
@@ -188,11 +188,11 @@ class _Maker:
                 missed.append(Obstacle("render_error", exc.message))
             else:
                 return _Made(film, tier, missed[0] if missed else _unconfigured(tier))
-        # That no provider is configured is no news; what went wrong is.
+        # Report what went wrong rather than that no provider is configured.
         raise _NothingMade(next((item for item in missed if item.message), missed[0]))
 
     def _made_by(self, tier: FilmTier, scratch: Path, lease: Lease) -> RenderedFilm:
-        """Return the tier's film, checked; begun again if the encoder was killed or starved."""
+        """Return the tier's checked film; retry after a killed encoder or a damaged film."""
 
         def attempt() -> RenderedFilm:
             film = tier.make(self.item.template, scratch, _reporter(lease), self.item.spending)
@@ -200,22 +200,22 @@ class _Maker:
             check_film(film, self.item.template)
             return film
 
-        # Where memory is short, a film may be damaged or only seem so, but not twice.
+        # A shortage of memory damages one film, hardly two in a row.
         kills = self.studio.retries
         damages = replace(kills, pauses=kills.pauses[:1])
         return damages.call(lambda: kills.call(attempt, EncoderKilled), FilmDamaged)
 
     def _ignores(self, obstacle: Obstacle) -> bool:
-        """Whoever says --force does not wait for the time of the next try."""
+        """Whether --force tries a tier before its next scheduled attempt."""
         return self.item.forced and obstacle.reason not in ("not_configured", "budget")
 
     def _shown(self, judge: Judge, tier: FilmTier) -> Video | None:
-        """Return the published film if the tier has nothing better to give."""
+        """Return the published film if the tier would make nothing better."""
         template = self.item.template
         video = self.studio.manifest.peek(template.persona, template.topic)
         if video is None or not judge.shows(video, tier.name):
             return None
-        # By force a tier makes its own film anew, but does not take the place of a better one.
+        # --force replaces a film of the same tier, never one of a better tier.
         return None if self.item.forced and video.fallback_used == tier.name else video
 
     def _publish(self, made: _Made, judge: Judge, lease: Lease) -> _Result:
@@ -239,7 +239,7 @@ class _Maker:
         return "made", video, None
 
     def _give_up(self, missed: Obstacle, lease: Lease) -> _Result:
-        """Leave the text card, or what was live before."""
+        """Publish only the text card, or keep the film that was live before."""
         error, template = missed.message or missed.reason, self.item.template
         manifest = self.studio.manifest
         manifest.mark_failed(template, lease, error, missed.reason)
@@ -251,7 +251,7 @@ def _unconfigured(best: FilmTier) -> Obstacle | None:
 
 
 class _NothingMade(Exception):
-    """No tier could make the film; `missed` is what stood in the way of the best of them."""
+    """No tier could make the film; `missed` is the obstacle to report."""
 
     def __init__(self, missed: Obstacle) -> None:
         super().__init__(missed.message or missed.reason)
@@ -259,7 +259,7 @@ class _NothingMade(Exception):
 
 
 def _reporter(lease: Lease) -> Progress:
-    """Report a tier's progress; stops the work as soon as the lease is lost."""
+    """Return a callback that reports a tier's progress and raises once the lease is lost."""
 
     def report(share: float, stage: str = "drawing") -> None:
         if lease.lost:

@@ -1,4 +1,4 @@
-"""What a run would do about each template, and why: compares the published with the wanted."""
+"""Plan a run: compare what is published with what the catalog asks for."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from spritz_cli.tiers.base import FilmTier, Offer
 
 Action = Literal["make", "renew", "keep"]
 
-#: An entry with a smaller share of its life left is renewed by the run that sees it.
+#: An entry with less than this share of its lifetime left is renewed.
 RENEWAL_SHARE = 0.25
 
-#: This many digits of a digest tell two versions of a file apart.
+#: Digits of a digest that are enough to tell two versions of a file apart.
 SHORT = 12
 
 FORCED = "forced"
@@ -28,7 +28,7 @@ URL_PREFIX_CHANGED = "url prefix changed"
 UPGRADE = "generated footage is due"
 OVER_BUDGET = "today's budget for generated footage is used up"
 
-#: Obstacles with these reasons are reported elsewhere, if at all.
+#: Obstacles that a plan does not report.
 _NO_NEWS = ("not_configured", "budget")
 
 
@@ -61,7 +61,7 @@ class PlanItem(NamedTuple):
         return self.reason == FORCED
 
     def is_new(self, video: Video) -> bool:
-        """Whether a published film is another one than the one that this was planned on."""
+        """Whether a published film is not the one that was published when this was planned."""
         planned = self.video
         return planned is None or (planned.sha256, planned.created_at) != (
             video.sha256,
@@ -98,7 +98,7 @@ def plan(
         judge = Judge(studio, template, spending)
         return judge.judge(*found[template.key], force=force)
 
-    # After the manifest was read: what it lists is there by now.
+    # Survey the store after the manifest was read: all that it lists exists by then.
     with studio.store.surveyed(list(map(_looked_for, templates, videos))):
         items = {template.key: judged(template, spending) for template in templates}
         if spending == "capped":
@@ -109,7 +109,7 @@ def plan(
 
 
 def most_valuable_first(items: Iterable[PlanItem]) -> list[PlanItem]:
-    """Order the films by who gets the money: highest priority, then the longest published."""
+    """Order the films for the budget: highest priority first, then the oldest film."""
     return sorted(items, key=lambda item: (-item.template.priority, _age(item)))
 
 
@@ -120,11 +120,11 @@ def fingerprint(template: Template, tiers: Sequence[FilmTier]) -> str:
 
 
 def ingredients(template: Template, tiers: Sequence[FilmTier]) -> dict[str, str]:
-    """Return a short digest of each thing that decides the drawing, by its name.
+    """Return a short digest of everything that decides the drawing, by name.
 
-    The same on every host that has the same files and libraries, with or without a provider:
-    what is drawn over footage counts for every film, because hosts that differ in it would
-    make each other's films anew as soon as there is footage.
+    It is equal on all hosts with the same files and libraries, with or without a provider.
+    The drawing over footage counts for every film: otherwise hosts that differ in it would
+    remake each other's films as soon as there is footage.
     """
     texts, scenes, renderer = "", dict[str, str](), dict[str, Any]()
     for tier in reversed(tiers):
@@ -142,7 +142,7 @@ def ingredients(template: Template, tiers: Sequence[FilmTier]) -> dict[str, str]
 
 @dataclass(frozen=True)
 class Judge:
-    """Decides about one template; everything it has read stays as it was at that time."""
+    """Decides what is due for one template. It reads everything once and keeps it."""
 
     studio: Studio
     template: Template
@@ -151,7 +151,7 @@ class Judge:
     def judge(
         self, video: Video | None, seconds_left: float | None, *, force: bool = False
     ) -> PlanItem:
-        """Decide what has to be done, given the manifest's entry and how long it lives."""
+        """Decide what is due, given the manifest's entry and the seconds it has left."""
         if force:
             return self._make(FORCED, video)
         if video is None or video.status != "ready":
@@ -169,7 +169,7 @@ class Judge:
         return self._leave("keep", "up to date", video)
 
     def judge_now(self, *, force: bool = False) -> PlanItem:
-        """Decide by what the manifest says at this moment."""
+        """Decide by the manifest's entry as it is now."""
         manifest = self.studio.manifest
         video = manifest.peek(self.template.persona, self.template.topic)
         return self.judge(video, manifest.time_left([self.template])[0], force=force)
@@ -190,14 +190,14 @@ class Judge:
 
     @cached_property
     def obstacles(self) -> dict[Tier, Obstacle]:
-        """What stands in the way of each tier that is not to be asked."""
+        """The tiers that are not to be asked now, and why."""
         obstacles = ((tier.name, self._obstacle(tier)) for tier in self.studio.tiers)
         return {name: obstacle for name, obstacle in obstacles if obstacle}
 
     def shows(self, video: Video | None, tier: Tier) -> bool:
-        """Whether a published film is what a tier would make, or better than that.
+        """Whether a published film is what a tier would make, or better.
 
-        Better is generated footage of an earlier order, below the same drawing.
+        Better: footage of an earlier order with the same drawing on top.
         """
         if video is None or video.status != "ready" or video.fallback_used is None:
             return False
@@ -241,11 +241,11 @@ class Judge:
         return self._make("new", video)
 
     def _stored(self) -> Video | None:
-        """Return the current film that the store has though the manifest does not."""
+        """Return the current film if the store has it and the manifest does not."""
         sidecar = self.studio.store.latest_sidecar(self.template)
         if sidecar is None:
             return None
-        # The sidecar keeps the addresses of the day on which it was written.
+        # The URLs in a sidecar are those of the day it was written.
         video = self.studio.store.addressed(Video.from_fields(sidecar))
         return video if self._current(video) and self.studio.store.intact(video) else None
 
@@ -292,7 +292,7 @@ class Judge:
         )
 
     def _news_of_better_than(self, tier: Tier) -> Obstacle | None:
-        """Return why a better tier is not asked now, if that is worth saying."""
+        """Return why a better tier is not asked now, unless that is no news."""
         for name, obstacle in self.obstacles.items():
             if _ranks_above(name, tier) and obstacle.reason not in _NO_NEWS:
                 return obstacle
@@ -304,7 +304,7 @@ def _looked_for(template: Template, video: Video | None) -> Template | Video:
 
 
 def _unaffordable(items: Iterable[PlanItem], budget: DailyBudget | None) -> list[PlanItem]:
-    """Return those behind the line where today's money ends."""
+    """Return the items that today's budget does not cover."""
     priced = most_valuable_first(item for item in items if item.cost_micros)
     left = budget.today().left if budget and priced else None
     if left is None:
@@ -328,7 +328,7 @@ def _drawing(inputs: Mapping[str, Any]) -> str:
 
 
 def _causes(differences: Sequence[str]) -> tuple[str, ...]:
-    """Put what a person edited first: a changed parameter explains the numbers and words."""
+    """Put edited parameters first: they explain the changed numbers and words."""
     lines = [line.removeprefix("template.") for line in differences]
     edited = [line for line in lines if line.startswith("parameters.")]
     rest = [line for line in lines if line not in edited]

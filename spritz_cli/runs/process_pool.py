@@ -1,7 +1,7 @@
-"""`--sync`: films made by processes of this run, without RQ.
+"""`--sync`: a pool of child processes that makes the films of a run, without RQ.
 
-A pool of our own, because the standard one fails every film when one process
-is killed, and goes on with the next film when one is told to end.
+Not the standard library's pool: that fails every film when one process is killed,
+and goes on to the next film when a process is asked to stop.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from spritz_cli.runs.signals import postponed, uninterrupted
 from spritz_cli.settings import Settings
 
 POLL_SECONDS = 0.2
-#: A film that another run is at is looked at again after this time.
+#: A film that another run is making is tried again after this time.
 BUSY_SECONDS = 0.5
 STOP_SECONDS = 5.0
 MAX_ATTEMPTS = AFTER_A_KILL.attempts
-#: Processes that were killed and are replaced before the run gives the rest up.
+#: The run gives up after this many killed processes.
 MAX_DEATHS = 3 * MAX_ATTEMPTS
 
 _spawn = get_context("spawn")
@@ -59,8 +59,8 @@ def warm(
 ) -> list[Outcome]:
     """Make every film of the plan in child processes; outcomes in the plan's order.
 
-    Interrupted, it ends them, leaves no lease or scratch file, and raises
-    KeyboardInterrupt again.
+    On KeyboardInterrupt it stops them, removes their leases and scratch files, and
+    raises it again.
     """
     outcomes = settle_without_rendering(services, items, on_event)
     rest = in_order(item for item in items if item.template.name not in outcomes)
@@ -73,7 +73,7 @@ def warm(
 
 @dataclass
 class _Child:
-    """One child process and the film it is at."""
+    """One child process and the film it is making."""
 
     process: BaseProcess
     pipe: Connection
@@ -86,7 +86,7 @@ class _Child:
 
 @dataclass(frozen=True)
 class _ChildError:
-    """An InfrastructureError on its way from a child process to the run."""
+    """An InfrastructureError of a child process, sent to the run."""
 
     kind: type[InfrastructureError]
     message: str
@@ -94,7 +94,7 @@ class _ChildError:
 
 
 class _Pool:
-    """The child processes of a run and the films that are left."""
+    """The child processes of a run and the films that are left to make."""
 
     def __init__(self, services: Services, size: int, on_event: OnEvent) -> None:
         self._services = services
@@ -124,12 +124,12 @@ class _Pool:
         return self._outcomes
 
     def _standing(self) -> Standing:
-        # Those that another run is at have a time before which nobody asks again.
+        # Only a film that another run is making has a time before which it is not tried.
         busy = sum(1 for at, _ in self._left if at)
         return Standing(len(self._children), len(self._left) - busy, busy)
 
     def _hand_out(self) -> None:
-        """Give a film to everybody who has none."""
+        """Give a film to each idle child."""
         self._fill()
         for child in self._children:
             if child.item is None and (item := self._next()):
@@ -140,7 +140,7 @@ class _Pool:
         at_work = sum(1 for child in self._children if child.item)
         wanted = min(self._size, at_work + len(self._left))
         while len(self._children) < wanted:
-            # In between, it would be a child that nobody knows and ends.
+            # A signal between the start and the append would leave a child that nobody stops.
             with postponed():
                 self._children.append(_start(self._services))
 
@@ -150,16 +150,16 @@ class _Pool:
         return self._left.popleft()[1]
 
     def _listen(self) -> None:
-        """Wait a moment for answers; a closed pipe is the answer of the dead."""
+        """Wait a moment for answers; a pipe that closes means that its child died."""
         pipes = {child.pipe: child for child in self._children}
         for pipe in wait(list(pipes), POLL_SECONDS):
             child = pipes[pipe]  # type: ignore[index]
             try:
-                self._answered(child, child.pipe.recv())
+                self._receive(child, child.pipe.recv())
             except (EOFError, OSError):
                 self._died(child)
 
-    def _answered(self, child: _Child, answer: Outcome | _ChildError) -> None:
+    def _receive(self, child: _Child, answer: Outcome | _ChildError) -> None:
         item, child.item = child.item, None
         if isinstance(answer, _ChildError):
             raise answer.kind(answer.message, hint=answer.hint)
@@ -184,7 +184,7 @@ class _Pool:
             self._try_again(child.item, cause)
 
     def _try_again(self, item: PlanItem, cause: str) -> None:
-        """Put the film of a dead process back, last: fewer are at work then."""
+        """Queue the film of a dead process again, last, when fewer processes need memory."""
         template = item.template
         self._services.leases.release_dead([template.key])
         if self._deaths[template.name] < MAX_ATTEMPTS:
@@ -204,7 +204,7 @@ class _Pool:
         self._progress.done(template, outcome)
 
     def _close(self) -> None:
-        """End everybody: the idle at once, the busy by a signal that they clean up on."""
+        """Stop all children: idle ones at once, busy ones by a signal on which they clean up."""
         for child in self._children:
             child.pipe.close()
             if child.film is None:
@@ -225,15 +225,15 @@ class _Pool:
 
 def _start(services: Services) -> _Child:
     ours, theirs = _spawn.Pipe()
-    # The child reaches an embedded server through its socket; keeping it alive is our part.
+    # The child only connects to an embedded server; this process keeps it alive.
     settings = replace(services.settings, redis_url=services.redis.url)
     process = _spawn.Process(
         target=_work, args=(settings, theirs, os.getpid()), daemon=True, name="vidgen-film"
     )
-    # The first child would start it, and that ends the blocking below.
+    # Starting the tracker resets the signal mask, so it must happen before the mask is set.
     resource_tracker.ensure_running()
-    # A child must not see what a terminal tells us by Ctrl-C or by closing, not even
-    # while it starts.
+    # The terminal signals the whole process group: a child must not get Ctrl-C or a
+    # hangup, not even while it starts.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         process.start()
@@ -244,7 +244,7 @@ def _start(services: Services) -> _Child:
 
 
 def _send(child: _Child, item: PlanItem) -> None:
-    # If it died, its pipe says so when we listen.
+    # If the child died, `_listen` finds its pipe closed.
     with suppress(OSError):
         child.pipe.send(item)
 
@@ -263,7 +263,7 @@ def _cause(exitcode: int | None) -> str:
 
 
 def _work(settings: Settings, pipe: Connection, parent: int) -> None:
-    """The life of a child: make the films that it is told to until the pipe closes."""
+    """Main function of a child: make the films that come through the pipe until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent(parent, signal.SIGTERM)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
@@ -274,7 +274,7 @@ def _make_films(settings: Settings, pipe: Connection) -> None:
     try:
         with open_services(settings, patience="long", ping=False) as services:
             import_ahead()
-            # Until now SIGTERM may end us anywhere: only a film leaves something to clean up.
+            # Before the first film there is nothing to clean up, so SIGTERM may kill until here.
             signal.signal(signal.SIGTERM, _leave)
             while True:
                 pipe.send(_answer(services, pipe.recv()))

@@ -1,7 +1,7 @@
-"""RQ jobs: one per film to make, and a run that watches them to the end.
+"""A run whose films are RQ jobs: it queues one per film and watches them to the end.
 
-A job that contradicts the manifest and the leases, because its worker was
-killed or another run took it back, is put into the queue again.
+A job that contradicts the manifest and the leases, because its worker was killed or
+another run withdrew it, is queued again.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 
 def enqueue(services: Services, items: Iterable[PlanItem]) -> list[tuple[Template, str]]:
-    """Queue what has to be done and return at once; each template with its job id."""
+    """Queue what is due and return at once: each template with its job id."""
     if services.redis.embedded:
         raise UsageError(
             "without REDIS_URL the queue ends with this command",
@@ -65,8 +65,8 @@ def warm(
 ) -> list[Outcome]:
     """Have every film of the plan made by RQ workers and wait; outcomes in the plan's order.
 
-    Starts workers here if none listens. Interrupted, it takes back what it
-    queued, stops what it started and raises KeyboardInterrupt again.
+    Starts local workers if none listens. On KeyboardInterrupt it withdraws the jobs
+    that it queued, stops the workers that it started, and raises it again.
     """
     outcomes = settle_without_rendering(services, items, on_event)
     rest = [item for item in items if item.template.name not in outcomes]
@@ -96,7 +96,7 @@ _Look = tuple[_Awaited, JobState | None, LeaseInfo | None]
 
 
 class _Run:
-    """The films that are left to make, and the loop that waits for them."""
+    """The films that are left, and the loop that waits for them."""
 
     def __init__(self, services: Services, workers: int, on_event: OnEvent) -> None:
         settings = services.settings
@@ -156,7 +156,7 @@ class _Run:
         if state is not None and state.status == "finished":
             self._finish(film, self._outcome(film, state))
         elif state is not None and state.status in ("failed", "stopped", "canceled"):
-            self._finish(film, _failure(self._services, film.template, _told(state)))
+            self._finish(film, _failure(self._services, film.template, _cause(state)))
         elif holder is not None or self._credible(state):
             film.doubtful_since = None
         elif film.doubtful_since is None:
@@ -165,13 +165,13 @@ class _Run:
             self._try_again(film)
 
     def _credible(self, state: JobState | None) -> bool:
-        """Tell whether a job that nobody holds the lease of may still be on its way."""
+        """Whether a job may still be on its way although nobody holds the lease of its film."""
         if state is None:
             return False
         return state.worker in self._live if state.status == "started" else state.waiting
 
     def _try_again(self, film: _Awaited) -> None:
-        """The job vanished, or its worker did: see whether it was done, else queue it anew."""
+        """Settle a job that vanished, or whose worker did: it was done, or it is queued again."""
         made = self._made_since(film)
         if made is not None:
             # Otherwise RQ would have it made again, by force if that was asked for.
@@ -188,7 +188,7 @@ class _Run:
             film.doubtful_since = None
 
     def _made_since(self, film: _Awaited) -> Outcome | None:
-        """Return the outcome if the film was published though its job cannot say so."""
+        """Return the outcome if the film was published before its job vanished."""
         template = film.template
         item = plan(self._services.studio, [template]).items[0]
         if item.action == "make" or item.video is None:
@@ -200,7 +200,7 @@ class _Run:
         return Outcome(template.persona, template.topic, status, item.video)
 
     def _outcome(self, film: _Awaited, state: JobState) -> Outcome:
-        """Turn the job's result into an outcome; the machine's faults become errors here too."""
+        """Turn a job's result into an outcome; raises the error if the worker's machine failed."""
         template, result = film.template, state.result
         _raise_fault(result)
         video = _published(self._services, template)
@@ -216,7 +216,7 @@ class _Run:
         self._progress.done(film.template, outcome)
 
     def _look_for_workers(self, waiting: int) -> None:
-        """Start workers when jobs wait and nobody listens; replace those of ours that died."""
+        """Start workers if jobs wait and none listens; replace ours that died."""
         now = time.monotonic()
         if now - self._looked_at < LOOK_FOR_WORKERS_SECONDS:
             return
@@ -226,11 +226,11 @@ class _Run:
             self._workers.start(min(self._size, max(waiting, len(self._awaited))))
 
     def _outlast(self, ask: Callable[[], T]) -> T:
-        """Ask the queue again if a restart of the server was why it could not answer."""
+        """Ask the queue, and once more if the server was restarting."""
         try:
             return ask()
         except RedisUnavailable:
-            # Our own client is the patient one: this returns when the server is back.
+            # The services' client is patient: it returns when the server is back.
             self._services.leases.holder("")
             return ask()
 
@@ -240,7 +240,7 @@ class _Run:
             self._forget_waiting(left)
         self._workers.stop()
         with suppress(RedisUnavailable):
-            # What a stopped worker put back is ours to take back too.
+            # A stopped worker has requeued its job: withdraw that too.
             self._forget_waiting(left)
         withdraw_unfinished(self._services, [film.template.key for film in left])
         self._services.store.sweep()
@@ -277,7 +277,7 @@ def _enqueue(services: Services, queue: JobQueue, item: PlanItem) -> tuple[str, 
 
 
 def _raise_fault(result: Mapping[str, Any]) -> None:
-    """Raise the error of the machine that a job ended with, if that was its end."""
+    """Raise the infrastructure error that a job ended with, if it did."""
     kind = getattr(errors, str(result.get("error_kind")), None)
     if isinstance(kind, type) and issubclass(kind, InfrastructureError):
         raise kind(str(result.get("error")), hint=str(result.get("hint") or ""))
@@ -289,7 +289,7 @@ def _error(result: Mapping[str, Any]) -> str:
 
 
 def _reported(film: _Awaited, result: Mapping[str, Any], video: Video) -> OutcomeStatus:
-    """Return what a successful job says of itself: made, or found."""
+    """Return the status of a successful job: its result says whether it made or found the film."""
     if result.get("fallback_used") != "cache":
         return _status(True, ours=film.ours)
     # Published since the plan by an earlier attempt of this job, or by another run.
@@ -312,7 +312,7 @@ def _published(services: Services, template: Template) -> Video | None:
     return services.manifest.peek(template.persona, template.topic)
 
 
-def _told(state: JobState) -> str:
+def _cause(state: JobState) -> str:
     if state.status != "failed":
         return f"its job was {state.status}"
     if "Work-horse terminated" in state.trace:

@@ -1,4 +1,4 @@
-"""What a tier of the fallback chain promises."""
+"""The interface of a tier of the fallback chain."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from spritz_cli.models import FREE, MicroUSD, Obstacle, RenderedFilm, Spending, 
 
 
 class Progress(Protocol):
-    """Called with the share of the work that is done, 0 to 1, and what is being done."""
+    """Callback of a tier: the share of the work that is done, 0 to 1, and the current stage."""
 
     def __call__(self, share: float, stage: str = "drawing") -> None: ...
 
 
 class TierUnavailable(VidgenError):
-    """A tier cannot make this film now; `obstacle` says why, and when to ask again."""
+    """A tier cannot make this film now; `obstacle` says why and until when."""
 
     def __init__(self, obstacle: Obstacle, *, hint: str = "") -> None:
         super().__init__(obstacle.message, hint=hint)
@@ -24,7 +24,7 @@ class TierUnavailable(VidgenError):
 
 
 class Offer(NamedTuple):
-    """What a tier's film of a template costs now, and what stands in its way, if anything."""
+    """The price of a tier's film of a template now, and the obstacle to making it, if any."""
 
     cost_micros: MicroUSD = FREE
     obstacle: Obstacle | None = None
@@ -41,13 +41,13 @@ class FilmTier(Protocol):
     def name(self) -> Tier: ...
 
     def inputs(self, template: Template) -> dict[str, Any] | None:
-        """Return the document of all that a film would be made from; None if it cannot be."""
+        """Return everything that a film would be made from; None if the tier cannot make it."""
 
     def drawing(self, template: Template) -> dict[str, Any]:
-        """Return the part of `inputs` that is drawn, whether the film can be made or not."""
+        """Return the drawn part of `inputs`, even if the tier cannot make the film."""
 
     def offer(self, template: Template) -> Offer:
-        """Return the price of a film, without asking anybody for it."""
+        """Return the price of a film; asks no provider."""
 
     def make(
         self, template: Template, scratch: Path, progress: Progress, spending: Spending

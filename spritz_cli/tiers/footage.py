@@ -33,16 +33,16 @@ from spritz_cli.tiers.static import drawing_inputs
 if TYPE_CHECKING:
     from spritz_cli.tiers.provider import Provider
 
-#: The scene of what lies on footage, the same for every template.
+#: The scene that is drawn over footage, the same for every template.
 OVERLAY = "footage.svg.j2"
 
-#: Raise it when a change of compositing.py or of montages changes pixels; films are made anew.
+#: Raise it when a change of compositing or montage changes pixels: all films are then remade.
 COMPOSITOR = 1
 
 #: The share of the work that is done when the footage is there.
 FOOTAGE_SHARE = 0.5
 
-#: Until footage is looked at again that could not be drawn over.
+#: Seconds until footage is tried again that could not be drawn over.
 DAY_SECONDS = 86_400.0
 
 
@@ -64,7 +64,7 @@ class FootageTier:
         self._provider = provider
 
     def inputs(self, template: Template) -> dict[str, Any] | None:
-        """Return what the film would be made from; None without provider and footage."""
+        """Return what the film would be made from; None without a provider or footage."""
         paid_fingerprint = self._paid_fingerprint(template)
         if paid_fingerprint is None:
             return None
@@ -75,7 +75,7 @@ class FootageTier:
         return {**drawing_inputs(self._library, template, OVERLAY), "compositor": COMPOSITOR}
 
     def offer(self, template: Template) -> Offer:
-        """Return the price of the segments that nobody has ordered yet."""
+        """Return the price of the segments that are not ordered yet."""
         cost = FREE
         if wanted := self._wanted(template):
             provider, brief = wanted
@@ -97,7 +97,7 @@ class FootageTier:
             orders = self._orders(template, scratch, progress, spending)
             film = self._film(template, orders, scratch, progress)
         except EncoderKilled:
-            # The machine's fault: no reason to leave the footage alone.
+            # The machine failed, not the footage: do not postpone the next attempt.
             raise
         except (TierUnavailable, RenderError) as exc:
             paid_fingerprint = self._paid_fingerprint(template) or ""
@@ -120,7 +120,7 @@ class FootageTier:
         return film._replace(source=_source(orders))
 
     def _wanted(self, template: Template) -> tuple[Provider, Brief] | None:
-        """Return whom to ask for what; None without a provider."""
+        """Return the provider and the brief for it; None without a provider."""
         provider = self._provider
         return (
             (provider, brief_for(template, provider.profile, provider.model)) if provider else None
