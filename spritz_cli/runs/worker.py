@@ -26,8 +26,8 @@ from rq.worker_registration import register
 
 from spritz_cli.bootstrap import import_ahead, open_services
 from spritz_cli.errors import RedisUnavailable, StorageError, UsageError, VidgenError
+from spritz_cli.films import planning
 from spritz_cli.films.generate import generate_when_free
-from spritz_cli.films.planning import FORCED, PlanItem, ingredients as ingredients_here
 from spritz_cli.films.studio import AFTER_A_KILL
 from spritz_cli.models import Outcome, Spending, manifest_key
 from spritz_cli.retries import Retries
@@ -102,9 +102,9 @@ def _make(request: JobRequest) -> Outcome:
     try:
         with open_services(load_settings(), patience="long") as services:
             template = services.catalog.get(request.persona, request.topic)
-            _require_same(request.ingredients, ingredients_here(template, services.tiers))
-            reason = FORCED if request.force else QUEUED
-            item = PlanItem(template, "make", reason, spending=request.spending)
+            _require_same(request.ingredients, planning.ingredients(template, services.tiers))
+            reason = planning.FORCED if request.force else QUEUED
+            item = planning.PlanItem(template, "make", reason, spending=request.spending)
             return generate_when_free(services.studio, item)
     except TRANSIENT as exc:
         logger.warning("job %s: %s", request.job_id, exc.message)
