@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from spritz_cli.models import MicroUSD, ObjectPath
+from spritz_cli.models import ObjectPath, micros
 from spritz_cli.settings import Settings, secret, shipped
 from spritz_cli.storage.files.base import DiskFiles, Files
 from spritz_cli.storage.redis.connection import OpenRedis, Patience, open_reading, open_redis
@@ -69,7 +69,7 @@ class Services:
         from spritz_cli.storage.budget import DailyBudget
 
         settings = self.settings
-        cap = MicroUSD(round(settings.daily_budget_usd * 1_000_000))
+        cap = micros(settings.daily_budget_usd)
         return DailyBudget(self.redis.client, settings.key_prefix, cap)
 
     @cached_property

@@ -13,7 +13,7 @@ from spritz_cli.cli import console
 from spritz_cli.cli.console import Column
 from spritz_cli.cli.options import Json, settings_of
 from spritz_cli.cli.quick import QuickCommand
-from spritz_cli.cli.units import counted, span
+from spritz_cli.cli.units import counted, span, usd
 from spritz_cli.models import MicroUSD, add_up, dollars
 
 if TYPE_CHECKING:
@@ -70,10 +70,10 @@ class Spending:
         reset = date.fromisoformat(today.date) + timedelta(days=1)
         return {
             "date": today.date,
-            "cap_usd": _usd(today.cap_micros),
-            "spent_usd": _usd(today.spent),
-            "held_usd": _usd(today.held),
-            "left_usd": _usd(today.left),
+            "cap_usd": usd(today.cap_micros),
+            "spent_usd": usd(today.spent),
+            "held_usd": usd(today.held),
+            "left_usd": usd(today.left),
             "resets_at": f"{reset.isoformat()}T00:00:00+00:00",
             "resets_in_seconds": round(self.seconds_to_reset),
             "templates": [
@@ -105,8 +105,8 @@ class Sums:
     def document(self) -> dict[str, Any]:
         return {
             "orders": self.orders,
-            "spent_usd": _usd(self.spent),
-            "held_usd": _usd(self.held),
+            "spent_usd": usd(self.spent),
+            "held_usd": usd(self.held),
         }
 
 
@@ -155,7 +155,3 @@ def _by_template(charges: Iterable[Charge]) -> list[tuple[str, Sums]]:
     return [
         (name, Sums.of(charge for charge in charges if charge.template == name)) for name in names
     ]
-
-
-def _usd(amount: MicroUSD | None) -> float | None:
-    return None if amount is None else amount / 1_000_000

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spritz_cli.cli import console
 from spritz_cli.cli.console import Cell, Column
-from spritz_cli.cli.units import price, span
-from spritz_cli.models import FREE, NEVER, MicroUSD, Obstacle, Outcome, add_up
+from spritz_cli.cli.units import price, span, usd
+from spritz_cli.models import FREE, NEVER, MicroUSD, Obstacle, Outcome, Video, add_up, micros
 
 if TYPE_CHECKING:
     from spritz_cli.bootstrap import Services
@@ -94,10 +94,10 @@ def budget_document(day: Day | None) -> dict[str, Any] | None:
         return None
     return {
         "date": day.date,
-        "cap_usd": _usd(day.cap_micros),
-        "spent_usd": _usd(day.spent),
-        "held_usd": _usd(day.held),
-        "left_usd": _usd(day.left),
+        "cap_usd": usd(day.cap_micros),
+        "spent_usd": usd(day.spent),
+        "held_usd": usd(day.held),
+        "left_usd": usd(day.left),
     }
 
 
@@ -115,10 +115,10 @@ class Receipt(NamedTuple):
 
     def document(self) -> dict[str, float | None]:
         return {
-            "spent_usd": _usd(self.spent),
-            "saved_by_cache_usd": _usd(self.cached),
-            "saved_by_redrawing_usd": _usd(self.redrawn),
-            "prevented_by_cap_usd": _usd(self.prevented),
+            "spent_usd": usd(self.spent),
+            "saved_by_cache_usd": usd(self.cached),
+            "saved_by_redrawing_usd": usd(self.redrawn),
+            "prevented_by_cap_usd": usd(self.prevented),
         }
 
     def __str__(self) -> str:
@@ -145,7 +145,7 @@ def receipt(
     for item in items:
         outcome = results.get(item.template.name)
         video = outcome.video if outcome else item.video
-        cost = _micros(video.cost_usd) if video and video.fallback_used == "sora" else FREE
+        cost = _cost(video) if video and video.fallback_used == "sora" else FREE
         if outcome is not None and outcome.status == "made":
             redrawn.append(MicroUSD(max(0, cost - paid.get(item.template.name, 0))))
             put_off = video is not None and video.fallback_reason == "budget"
@@ -184,9 +184,5 @@ def _end(day: Day) -> str:
     return f"today's budget ends here: {left} of {cap} left"
 
 
-def _usd(amount: MicroUSD | None) -> float | None:
-    return None if amount is None else amount / 1_000_000
-
-
-def _micros(cost_usd: str | None) -> MicroUSD:
-    return MicroUSD(round(float((cost_usd or "0").replace(",", "")) * 1_000_000))
+def _cost(video: Video) -> MicroUSD:
+    return micros(float((video.cost_usd or "0").replace(",", "")))

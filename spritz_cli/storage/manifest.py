@@ -18,7 +18,8 @@ from spritz_cli.errors import InfrastructureError
 from spritz_cli.models import MANIFEST_SCHEMA, Status, Template, Video, manifest_key
 from spritz_cli.storage.leases import Lease, Leases
 from spritz_cli.storage.redis.connection import connect
-from spritz_cli.storage.redis.errors import redis_errors
+from spritz_cli.storage.redis.errors import is_wrong_type, redis_errors
+from spritz_cli.storage.redis.scripts import milliseconds
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -159,7 +160,7 @@ class VideoManifest:
         with redis_errors():
             done = self._extend(
                 keys=[self._key(video.key)],
-                args=[video.sha256 or "", _millis(self._lifetime())],
+                args=[video.sha256 or "", milliseconds(self._lifetime())],
             )
         return bool(done)
 
@@ -219,7 +220,7 @@ class VideoManifest:
         with redis_errors():
             done = script(
                 keys=[self._key(video.key), lease.redis_key],
-                args=[lease.owner, lease.fence, _millis(seconds), *pairs],
+                args=[lease.owner, lease.fence, milliseconds(seconds), *pairs],
             )
         if done < 0:
             raise lease.lost_error()
@@ -238,7 +239,7 @@ class VideoManifest:
             answers = pipeline.execute(raise_on_error=False)
             for answer in answers:
                 # A key that holds something else must not hide all the others.
-                if isinstance(answer, Exception) and not _is_of_another_type(answer):
+                if isinstance(answer, Exception) and not is_wrong_type(answer):
                     raise answer
             return answers
 
@@ -292,10 +293,6 @@ def _video(name: str, stored: Mapping[str, str] | Exception) -> Video | None:
         return None
 
 
-def _is_of_another_type(answer: Exception) -> bool:
-    return str(answer).startswith("WRONGTYPE")
-
-
 def _require_known_schema(name: str, stored: Mapping[str, str]) -> None:
     schema = stored.get("schema", MANIFEST_SCHEMA)
     if schema.split(".")[0] != MANIFEST_SCHEMA:
@@ -308,7 +305,3 @@ def _require_known_schema(name: str, stored: Mapping[str, str]) -> None:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _millis(seconds: float) -> int:
-    return max(1, round(seconds * 1000))
