@@ -71,6 +71,7 @@ def warm(
         items = plans.planned(services, wanted, force=force)
         if dry_run:
             return plans.show(services, items, as_json=as_json)
+        services.manifest.announce(services.catalog.templates)
         money.begin(services, items)
         if no_wait:
             return _queue(services, items, force=force, as_json=as_json)
