@@ -21,8 +21,9 @@ VidgenError                      1  something asked for could not be had
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal, NamedTuple, Self
 
 #: Why a provider of footage did not deliver. `lost`: a job or an answer that nobody can find.
 ProviderKind = Literal[
@@ -93,6 +94,16 @@ class UsageError(VidgenError):
 class UnknownTemplate(UsageError, ValueError):
     """The catalog has no such persona or topic."""
 
+    @classmethod
+    def among(cls, persona: str, topic: str, known: Sequence[tuple[str, str]]) -> Self:
+        """Say which of the two no (persona, topic) of `known` has, and what comes near it."""
+        personas = dict.fromkeys(pair[0] for pair in known)
+        topics = [pair[1] for pair in known if pair[0] == persona]
+        if not topics:
+            return cls(f"Unknown persona: {persona}", hint=did_you_mean(persona, personas))
+        hint = did_you_mean(topic, topics)
+        return cls(f"Unknown topic: {topic} for {persona}", hint=hint)
+
 
 class Problem(NamedTuple):
     """One mistake in a file: where it is, what is wrong, what to do about it."""
@@ -147,3 +158,26 @@ class StorageError(InfrastructureError):
 
 class MissingLibrary(InfrastructureError):
     """A library, program or font that rendering needs is not there."""
+
+
+@contextmanager
+def libraries_of(distribution: str) -> Iterator[None]:
+    """Name the distribution to install where a library is missing: raises MissingLibrary."""
+    try:
+        yield
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").startswith("spritz_cli"):
+            raise
+        name = f"'{distribution}'" if "[" in distribution else distribution
+        raise MissingLibrary(
+            f"this needs {exc.name}, which is not installed", hint=f"Run: pip install {name}"
+        ) from exc
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the hint for a name that is not `known`: the names near it, or all of them."""
+    from difflib import get_close_matches
+
+    names = list(dict.fromkeys(known))
+    close = get_close_matches(word, names, n=3)
+    return f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(names)}."

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from spritz_cli.catalog.cache import Cache
 from spritz_cli.catalog.source import read_source, shown
-from spritz_cli.errors import CatalogError, Problem, UnknownTemplate, UsageError
+from spritz_cli.errors import (
+    CatalogError,
+    Problem,
+    UnknownTemplate,
+    UsageError,
+    did_you_mean,
+    libraries_of,
+)
 from spritz_cli.models import Cue, KeyFigure, Template, TextCard
 from spritz_cli.settings import load_settings, scenes_for
 
@@ -30,31 +36,26 @@ class Catalog(NamedTuple):
 
     def get(self, persona: str, topic: str) -> Template:
         """Return one template; UnknownTemplate names what is not there."""
-        topics = {item.topic: item for item in self.templates if item.persona == persona}
-        if not topics:
-            hint = _did_you_mean(persona, self._personas())
-            raise UnknownTemplate(f"Unknown persona: {persona}", hint=hint)
-        if topic not in topics:
-            hint = _did_you_mean(topic, topics)
-            raise UnknownTemplate(f"Unknown topic: {topic} for {persona}", hint=hint)
-        return topics[topic]
+        for item in self.templates:
+            if (item.persona, item.topic) == (persona, topic):
+                return item
+        known = [(item.persona, item.topic) for item in self.templates]
+        raise UnknownTemplate.among(persona, topic, known)
 
     def select(self, persona: str = "*", topic: str = "*") -> tuple[Template, ...]:
         """Return the templates that two globs name, at least one."""
         in_persona = [item for item in self.templates if fnmatchcase(item.persona, persona)]
         if not in_persona:
-            hint = _did_you_mean(persona, self._personas())
+            hint = did_you_mean(persona, [item.persona for item in self.templates])
             raise UsageError(f"no persona matches “{persona}” in {self.path}", hint=hint)
         chosen = tuple(item for item in in_persona if fnmatchcase(item.topic, topic))
         if not chosen:
-            hint = _did_you_mean(topic, [item.topic for item in in_persona])
+            hint = did_you_mean(topic, [item.topic for item in in_persona])
             raise UsageError(f"no topic of {persona} matches “{topic}” in {self.path}", hint=hint)
         return chosen
 
-    def _personas(self) -> list[str]:
-        return list(dict.fromkeys(item.persona for item in self.templates))
 
-
+@libraries_of("spritz-vidgen")
 def get_template(persona: str, topic: str) -> Template:
     """Return one template of the catalog that the settings name."""
     settings = load_settings()
@@ -97,12 +98,6 @@ def _read(path: Path) -> bytes:
 
 def _lacks_a_scene(templates: Iterable[Template], scenes: Path) -> bool:
     return not all((scenes / item.fallback_static).is_file() for item in templates)
-
-
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    known = list(dict.fromkeys(known))
-    close = get_close_matches(word, known, n=3)
-    return f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(known)}."
 
 
 def _resolve(content: bytes, file: str, scenes: Path) -> tuple[Template, ...]:

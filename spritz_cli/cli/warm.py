@@ -70,6 +70,7 @@ def warm(
         items = plans.planned(services, wanted, force=force, spending=spending)
         if dry_run:
             return plans.show(services, items, as_json=as_json)
+        services.manifest.announce(services.catalog.templates)
         money.begin(services, items)
         if no_wait:
             return _queue(services, items, as_json=as_json)

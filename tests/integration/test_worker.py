@@ -25,7 +25,7 @@ from spritz_cli.films.planning import PlanItem, ingredients
 from spritz_cli.models import Template
 from spritz_cli.retries import Retries
 from spritz_cli.runs import common as runs, queued, worker
-from spritz_cli.runs.job_queue import FUNCTION, JobQueue, JobState
+from spritz_cli.runs.job_queue import FUNCTION, UP_TO_THE_WORKER, JobQueue, JobState
 from spritz_cli.runs.local_workers import LocalWorkers
 from spritz_cli.settings import load_settings
 from spritz_cli.storage.leases import LeaseInfo
@@ -39,7 +39,7 @@ REQUEST = worker.JobRequest("newcomer", "short", "by-hand", False, "capped", {})
 
 @dataclass
 class Hall:
-    """A services, its queue, and workers that are gone after the test."""
+    """The services, their queue, and workers that are gone after the test."""
 
     services: Services
     queue: JobQueue
@@ -463,14 +463,17 @@ def test_a_job_that_is_over_makes_room_for_the_next(hall: Hall) -> None:
 def test_a_film_that_just_failed_is_not_queued_again_for_a_viewer(hall: Hall) -> None:
     scene = hall.services.settings.scenes / "card.svg.j2"
     scene.write_text("<svg>{{ nothing }}</svg>")
-    job_id, _ = hall.enqueue("broken")
+    job_id = hall.queue.enqueue_for_viewer("newcomer", "broken")
+    run_id, _ = hall.enqueue("broken")
     hall.workers.start(1)
     state = wait_until(lambda: hall.ended(job_id))
+    wait_until(lambda: hall.ended(run_id))
     hall.workers.stop()
 
     assert state.result["status"] == "failed"
-    assert hall.enqueue("broken", cool_down=True) == (job_id, False)
-    assert hall.enqueue("broken") == (job_id, True)
+    assert hall.queue.enqueue_for_viewer("newcomer", "broken") == job_id
+    assert hall.queue.waiting() == []
+    assert hall.enqueue("broken") == (run_id, True)
 
 
 def test_a_job_that_fell_out_of_the_list_is_queued_again(
@@ -526,6 +529,24 @@ def test_a_job_that_ran_too_long_leaves_nothing_and_is_not_begun_again(hall: Hal
     assert hall.lease("long") is None
     assert not hall.family.alive("ffmpeg")
     assert hall.services.store.abandoned() == []
+
+
+def test_a_worker_decides_how_long_the_job_of_an_application_may_take(hall: Hall) -> None:
+    queue = JobQueue(hall.services.redis.url, "video_generation", job_timeout=UP_TO_THE_WORKER)
+    job_id = queue.enqueue_for_viewer("newcomer", "short")
+    queue.close()
+    hall.workers.start(1)
+    wait_until(lambda: hall.ended(job_id))
+
+    timeout = Job.fetch(job_id, connection=hall.connection, serializer="json").timeout
+    assert timeout == hall.services.settings.job_timeout
+
+
+def test_a_worker_announces_its_catalog(hall: Hall) -> None:
+    hall.workers.start(1)
+    names = wait_until(lambda: hall.connection.smembers("video:templates"))
+
+    assert names == {b"newcomer/short", b"newcomer/long", b"newcomer/broken"}
 
 
 def test_burst_workers_end_when_the_queue_is_empty(hall: Hall) -> None:

@@ -44,7 +44,7 @@ try:
 except ImportError as exc:
     raise MissingLibrary(
         "films can be published to a bucket only with the package botocore",
-        hint="Run: pip install 'vidgen[s3]'",
+        hint="Run: pip install 'spritz-vidgen[s3]'",
     ) from exc
 
 _T = TypeVar("_T")
