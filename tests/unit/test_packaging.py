@@ -119,7 +119,11 @@ def test_everything_public_is_exported_in_order() -> None:
 
 
 def test_every_error_that_an_application_may_meet_is_exported() -> None:
-    kinds = [VidgenError, *_kinds_of(UsageError), *_kinds_of(InfrastructureError)]
+    kinds: list[type[VidgenError]] = [
+        VidgenError,
+        *_kinds_of(UsageError),
+        *_kinds_of(InfrastructureError),
+    ]
 
     for kind in kinds:
         assert getattr(spritz_cli, kind.__name__) is kind
