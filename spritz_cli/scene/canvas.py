@@ -1,9 +1,8 @@
-"""Draws marks with CairoSVG, and only where a frame differs from the one before.
+"""Draws marks with cairo, and repaints only where a frame differs from the one before.
 
-Each leaf is read once and then painted by cairo under whatever matrix places
-it, so that what only moves is never interpreted again. Between two frames only
-the rectangles that changed are painted, and the result is the same, byte for
-byte, as painting everything.
+CairoSVG reads each leaf once. Cairo then paints the recording under any matrix, so an
+element that only moves is not read again. Between two frames only the changed rectangles
+are painted. The result is the same as a full repaint, byte for byte.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from spritz_cli.scene.boxes import PixelBox, common, is_empty, overlap, transfor
 from spritz_cli.scene.document import Definition, Item, Layer, Leaf, Mark, Matrix
 from spritz_cli.scene.recorder import Extents, Recorder, Recording, cairocffi
 
-#: More recordings than the busiest film needs at once; keeps memory flat.
+#: Size of the cache: more than the busiest film needs at once, and a bound on memory.
 KEPT_RECORDINGS = 1500
 
 
 class Canvas:
     """A frame buffer that shows one frame after another.
 
-    `pixels` is the raw frame: rows of B, G, R, unused bytes, `4 * width` bytes
-    a row. It is owned by the canvas and changes with the next `show`. On a
-    transparent canvas the fourth byte is alpha, the others are multiplied by it.
+    `pixels` is the raw frame: B, G, R and an unused byte per pixel, `4 * width` bytes per
+    row. The canvas owns it, and the next `show` changes it. On a transparent canvas the
+    fourth byte is alpha, and the colours are premultiplied by it.
     """
 
     def __init__(self, width: int, height: int, *, transparent: bool = False) -> None:
@@ -84,8 +83,8 @@ class Canvas:
                 yield self._box(item)
 
     def _paint(self, items: Iterable[Item], damage: list[PixelBox]) -> None:
-        # Without a clip, on a second surface: cairo rounds the antialiasing of a
-        # whole row of pixels differently where a clip cuts through a shape.
+        # On a second surface and without a clip: where a clip cuts through a shape, cairo
+        # rounds the antialiasing of a whole row of pixels differently.
         context = cairocffi.Context(self._scratch)
         if self._transparent:
             _clear(context, damage)
@@ -109,7 +108,7 @@ class Canvas:
         if isinstance(item, Layer):
             self._paint_layer(context, item, damage)
         elif _is_plain(item):
-            # A plain rectangle survives any clip, and the paper is one: fill no more than needed.
+            # Plain rectangles, such as the background, look the same under any clip.
             for other in damage:
                 if overlap(box, other):
                     self._paint_piece(context, item, common(box, other))
@@ -127,7 +126,7 @@ class Canvas:
         if layer.clip is not None:
             self._clip(context, layer.clip, layer.matrix)
         if layer.opacity < 1:
-            # A group is as large as the clip: keep it to what it holds.
+            # A group surface is as large as the clip: restrict it to the layer.
             _clip_to(context, [self._box(layer) or (0, 0, 0, 0)])
             context.push_group()
         for item in layer.items:
@@ -177,7 +176,7 @@ def _clip_to(context: Any, boxes: Iterable[PixelBox]) -> None:
 
 
 def _clear(context: Any, boxes: Iterable[PixelBox]) -> None:
-    """Take away what was there: nothing else paints all of a transparent frame."""
+    """Erase the boxes: a transparent frame has no background that would cover them."""
     context.save()
     _clip_to(context, boxes)
     context.set_operator(cairocffi.OPERATOR_CLEAR)
@@ -186,7 +185,7 @@ def _clear(context: Any, boxes: Iterable[PixelBox]) -> None:
 
 
 def _is_plain(mark: Mark) -> bool:
-    # In pieces, a gradient would be rounded differently here and there.
+    # A gradient that is painted in pieces has other rounding errors.
     if mark.leaf.tag != "rect" or mark.leaf.paints or mark.matrix[1] or mark.matrix[2]:
         return False
     return not any(name in ("rx", "ry", "stroke") for name, _ in mark.leaf.attributes)
@@ -213,17 +212,17 @@ def _placed_box(extents: Extents, matrix: Matrix) -> PixelBox:
     x, y, width, height = extents
     a, b, c, d, e, f = matrix
     if a == d == 1.0 and b == c == 0.0:
-        # Most marks only move: this is asked a hundred times a frame.
+        # A shortcut: this runs a hundred times a frame, and most marks are only translated.
         left, top, right, bottom = x + e, y + f, x + width + e, y + height + f
     else:
         left, top, right, bottom = transformed((x, y, x + width, y + height), matrix)
-    # One pixel more: antialiasing bleeds over the exact edge.
+    # A margin of one pixel: antialiasing bleeds over the exact edge.
     x0, y0 = math.floor(left) - 1, math.floor(top) - 1
     return x0, y0, math.ceil(right) + 1, math.ceil(bottom) + 1
 
 
 def _merged(boxes: Iterable[PixelBox]) -> list[PixelBox]:
-    """Join the boxes that overlap, until none do."""
+    """Join boxes until no two of them overlap."""
     separate: list[PixelBox] = []
     for box in boxes:
         joined = box
