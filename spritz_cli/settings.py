@@ -8,11 +8,10 @@ theirs: botocore AWS_*, httpx the proxies.
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -83,26 +82,14 @@ class Settings:
         return round(self.disk_quota_gb * GIGABYTE)
 
     @property
-    def ignores_budget(self) -> bool:
-        return math.isinf(self.daily_budget_usd)
-
-    @property
     def job_timeout(self) -> float:
         """Seconds that one film may take: the drawing, and before it the provider's time."""
         return RENDER_SECONDS + (2 * self.provider_deadline_seconds if self.provider else 0.0)
 
-    def without_cap(self) -> Settings:
-        """Return the same settings for a run that may spend more than the daily budget."""
-        return replace(self, daily_budget_usd=math.inf)
-
     def environment(self) -> dict[str, str]:
         """Return the variables that give a child process these same settings."""
         values = {variable: getattr(self, name) for name, variable in VARIABLES.items()}
-        return {
-            variable: str(value)
-            for variable, value in values.items()
-            if value is not None and value != math.inf
-        }
+        return {variable: str(value) for variable, value in values.items() if value is not None}
 
 
 Origin = Literal["flag", "environment", "pyproject", "default"]
@@ -158,7 +145,7 @@ class Sources:
     def settings(self) -> Settings:
         """All settings; raises UsageError about the first that makes no sense."""
         values = {name: self.value(name) for name in VARIABLES}
-        return Settings(scenes=_scenes_for(values["catalog"]), **values)
+        return Settings(scenes=scenes_for(values["catalog"]), **values)
 
 
 def load_settings(
@@ -204,6 +191,19 @@ def shipped(name: str) -> Path:
     """Return a file or folder that ships with vidgen: package data, or the source checkout."""
     installed = PACKAGE / "data" / name
     return installed if installed.exists() else PACKAGE.parent / name
+
+
+def scenes_for(catalog: Path) -> Path:
+    """Return the folder of the scene files that a catalog draws by default."""
+    folder = beside(catalog, "svg_templates")
+    return folder if _is_there(folder) and folder.is_dir() else shipped("svg_templates")
+
+
+def beside(catalog: Path, name: str) -> Path:
+    """Return the file or folder beside a catalog, or else beside the one that it is a link to."""
+    here = catalog.parent / name
+    there = Path(os.path.realpath(catalog)).parent / name
+    return here if _is_there(here) or not _is_there(there) else there
 
 
 def without_credentials(text: str) -> str:
@@ -260,7 +260,7 @@ def _find_project(cwd: Path) -> Project:
 
 def _vidgen_table(file: Path) -> dict[str, Any] | None:
     """Return the `[tool.vidgen]` of a file, None if it has none; UsageError if it is not valid."""
-    content = file.read_bytes() if _can_see(file.is_file) else b""
+    content = file.read_bytes() if _is_there(file) and file.is_file() else b""
     if b"vidgen" not in content:
         return None
     tool = _toml(file, content).get("tool")
@@ -319,20 +319,12 @@ def _plain(name: str) -> Any:
 
 def _default_catalog(folder: Path) -> Path:
     local = folder / "templates.yaml"
-    return local if _can_see(local.exists) else shipped("templates.yaml")
+    return local if _is_there(local) else shipped("templates.yaml")
 
 
-def _scenes_for(catalog: Path) -> Path:
-    beside = catalog.parent / "svg_templates"
-    return beside if _can_see(beside.is_dir) else shipped("svg_templates")
-
-
-def _can_see(look: Callable[[], bool]) -> bool:
-    # A command may be started in a folder that its user cannot search.
-    try:
-        return look()
-    except PermissionError:
-        return False
+def _is_there(path: Path) -> bool:
+    # Path.exists() raises if a folder may not be searched: reading the catalog says so better.
+    return os.access(path, os.F_OK)
 
 
 def _text(written: _Written) -> str:

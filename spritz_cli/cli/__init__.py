@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import atexit
 import gc
+import sys
 from collections.abc import Sequence
 
-from spritz_cli.errors import INTERRUPTED_EXIT_CODE
+from spritz_cli.errors import INTERRUPTED_EXIT_CODE, MissingLibrary, libraries_of
 
 #: A start makes about sixty thousand objects; this many more are a few megabytes.
 YOUNG_OBJECTS = 100_000
@@ -28,9 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     try:
-        from spritz_cli.cli.app import run
+        with libraries_of("spritz-vidgen"):
+            from spritz_cli.cli.app import run
 
         return run(arguments)
+    except MissingLibrary as error:
+        print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
+        return error.exit_code
     except KeyboardInterrupt:
         # During the imports, or between the command and its end.
         return INTERRUPTED_EXIT_CODE

@@ -18,7 +18,7 @@ import typer
 from spritz_cli.cli import console
 from spritz_cli.cli.options import Invocation
 from spritz_cli.cli.quick import LateCommands, QuickGroup
-from spritz_cli.errors import Interrupted, UsageError, VidgenError
+from spritz_cli.errors import Interrupted, UsageError, VidgenError, libraries_of
 from spritz_cli.settings import Given
 
 #: 128 + SIGPIPE, as shells count.
@@ -203,17 +203,15 @@ def _run_command(given: list[str], invocation: Invocation) -> int:
     front, rest = _split(given)
     if rest[:1] == ["help"]:
         rest = [*rest[1:], "--help"]
-    code = app(args=front + rest, prog_name="vidgen", standalone_mode=False, obj=invocation)
+    with libraries_of("spritz-vidgen"):
+        code = app(args=front + rest, prog_name="vidgen", standalone_mode=False, obj=invocation)
     return code if isinstance(code, int) else 0
 
 
 def _print_version() -> NoReturn:
-    from importlib.metadata import PackageNotFoundError, version
+    from spritz_cli import __version__
 
-    try:
-        console.out(f"vidgen {version('vidgen')}")
-    except PackageNotFoundError:
-        console.out("vidgen, from a checkout that is not installed")
+    console.out(f"vidgen {__version__}")
     raise typer.Exit
 
 

@@ -11,10 +11,10 @@ import typer
 
 from spritz_cli.cli import console, money
 from spritz_cli.cli.console import Column
-from spritz_cli.cli.documents import name_fields, usd
+from spritz_cli.cli.documents import name_fields
 from spritz_cli.cli.options import Json, settings_of
 from spritz_cli.cli.quick import QuickCommand
-from spritz_cli.cli.units import counted, span
+from spritz_cli.cli.units import counted, span, usd
 from spritz_cli.models import MicroUSD, add_up, dollars
 
 if TYPE_CHECKING:

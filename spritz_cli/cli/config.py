@@ -19,7 +19,7 @@ from spritz_cli.settings import VARIABLES, Given, Settings, Sources, secret, wit
 from spritz_cli.storage.redis.connection import printable
 
 if TYPE_CHECKING:
-    from spritz_cli.videos_api.profiles import Profile
+    from spritz_cli.videos_api.profile import Profile
 
 COLUMNS = (Column("SETTING"), Column("VALUE", below=True), Column("FROM", below=True))
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from spritz_cli.errors import CatalogError, Interrupted, StorageError, VidgenError
+from spritz_cli.errors import Interrupted, InvalidFile, StorageError, VidgenError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -132,8 +132,8 @@ def discard_output() -> None:
 
 def error(problem: VidgenError) -> None:
     """Write what is wrong and what to do about it, to stderr."""
-    if isinstance(problem, CatalogError):
-        return _catalog_error(problem)
+    if isinstance(problem, InvalidFile):
+        return _file_error(problem)
     if isinstance(problem, Interrupted):
         return complain(problem.message)
     _error_lines(problem.message, problem.hint)
@@ -141,11 +141,12 @@ def error(problem: VidgenError) -> None:
 
 def error_document(command: str | None, problem: VidgenError, *, on_one_line: bool = False) -> None:
     """Write the JSON document of a command that could not answer; None if none was named."""
+    problems = problem.problems if isinstance(problem, InvalidFile) else ()
     answer: dict[str, Any] = {
         "message": problem.message,
         "hint": problem.hint,
         "exit_code": problem.exit_code,
-        "problems": [item._asdict() for item in getattr(problem, "problems", ())],
+        "problems": [item._asdict() for item in problems],
     }
     _write_document("error", command, {"error": answer}, on_one_line=on_one_line)
 
@@ -245,7 +246,7 @@ def _escaped(text: str) -> str:
     )
 
 
-def _catalog_error(problem: CatalogError) -> None:
+def _file_error(problem: InvalidFile) -> None:
     for item in problem.problems:
         _error_lines(str(item), item.hint)
     count = len(problem.problems)

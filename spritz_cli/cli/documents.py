@@ -5,19 +5,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from spritz_cli.models import MicroUSD, Template, Video
+from spritz_cli.models import NEVER, Obstacle, Template, Video
 
 if TYPE_CHECKING:
     from spritz_cli.bootstrap import Services
     from spritz_cli.storage.videos import VideoStore
-
-#: A longer wait counts as for ever.
-_YEAR_SECONDS = 365 * 86_400
 
 #: Fields of a manifest entry that stand on the film itself, or mean something else here.
 _NOT_IN_VIDEO = ("schema", "persona", "topic", "status")
@@ -86,22 +82,15 @@ def intact_keys(store: VideoStore, videos: Iterable[Video | None]) -> set[str]:
     return {video.key for video, whole in zip(published, intact, strict=True) if whole}
 
 
-def obstacle_fields(reason: str | None, message: str, retry_at: float) -> dict[str, Any]:
-    """Return why a film has no footage, and when (epoch seconds) the provider is asked again."""
-    when = None if is_never(retry_at) else moment(retry_at)
-    return {"reason": reason, "message": message, "retry_at": when}
-
-
-def is_never(retry_at: float) -> bool:
-    """Whether `retry_at` (epoch seconds) means: not before the film or the settings change."""
-    return retry_at - time.time() > _YEAR_SECONDS
+def obstacle_fields(obstacle: Obstacle) -> dict[str, Any]:
+    """Return why a film has no footage, and when the provider is asked again."""
+    return {
+        "reason": obstacle.reason,
+        "message": obstacle.message,
+        "retry_at": moment(obstacle.until) if 0 < obstacle.until < NEVER else None,
+    }
 
 
 def moment(epoch_seconds: float) -> str:
     """Write a moment in ISO 8601, UTC."""
     return datetime.fromtimestamp(epoch_seconds, UTC).isoformat(timespec="seconds")
-
-
-def usd(amount: MicroUSD | None) -> float | None:
-    """Return an amount in dollars, None for no limit."""
-    return None if amount is None else amount / 1_000_000

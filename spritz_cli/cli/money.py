@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spritz_cli.cli import console
 from spritz_cli.cli.console import Cell, Column
-from spritz_cli.cli.documents import cost_usd, is_never, usd
-from spritz_cli.cli.units import price, span
-from spritz_cli.models import FREE, MicroUSD, Outcome, Video, add_up
+from spritz_cli.cli.documents import cost_usd
+from spritz_cli.cli.units import price, span, usd
+from spritz_cli.models import FREE, NEVER, MicroUSD, Obstacle, Outcome, Video, add_up, micros
 
 if TYPE_CHECKING:
     from spritz_cli.bootstrap import Services
@@ -77,15 +77,16 @@ def totals(items: Sequence[PlanItem]) -> str:
 
 def obstacle(item: PlanItem) -> str:
     """Say why a film has no generated footage, and when it is tried again."""
-    return f"footage {next_try(item.obstacle, item.retry_at)}" if item.obstacle else ""
+    return f"footage {next_try(item.obstacle)}" if item.obstacle else ""
 
 
-def next_try(error: str, retry_at: float) -> str:
-    """Say when the provider is asked again (`retry_at`, epoch seconds), and what went wrong."""
-    if is_never(retry_at):
-        return f"not to be had: {error}"
-    wait = retry_at - time.time()
-    return f"{f'tried again in {span(wait)}' if wait > 0 else 'due'}: {error}"
+def next_try(obstacle: Obstacle) -> str:
+    """Say when the provider is asked again, and what went wrong."""
+    reason = obstacle.message or obstacle.reason
+    if obstacle.until >= NEVER:
+        return f"not to be had: {reason}"
+    wait = obstacle.until - time.time()
+    return f"{f'tried again in {span(wait)}' if wait > 0 else 'due'}: {reason}"
 
 
 def budget_fields(day: Day) -> dict[str, Any]:
@@ -183,4 +184,4 @@ def _end(day: Day) -> str:
 
 
 def _cost(video: Video) -> MicroUSD:
-    return MicroUSD(round(cost_usd(video) * 1_000_000))
+    return micros(cost_usd(video))

@@ -10,11 +10,11 @@ import typer
 
 from spritz_cli.cli import console, money
 from spritz_cli.cli.console import Cell, Column
-from spritz_cli.cli.documents import obstacle_fields, seen_by_application, usd
+from spritz_cli.cli.documents import obstacle_fields, seen_by_application
 from spritz_cli.cli.options import Json, Persona, Selection, Topic, selection, settings_of
 from spritz_cli.cli.quick import QuickCommand
-from spritz_cli.cli.units import price
-from spritz_cli.models import add_up
+from spritz_cli.cli.units import price, usd
+from spritz_cli.models import Spending, add_up
 
 if TYPE_CHECKING:
     from spritz_cli.bootstrap import Services
@@ -69,18 +69,14 @@ def plan(
         raise typer.Exit(WORK_TO_DO)
 
 
-def planned(services: Services, wanted: Selection, *, force: bool) -> Sequence[PlanItem]:
+def planned(
+    services: Services, wanted: Selection, *, force: bool, spending: Spending = "capped"
+) -> Sequence[PlanItem]:
     """Plan the selected templates of the catalog."""
     from spritz_cli.films import planning
 
-    return planning.plan(
-        services.catalog.select(wanted.persona, wanted.topic),
-        store=services.store,
-        manifest=services.manifest,
-        tiers=services.tiers,
-        budget=services.budget if services.profile else None,
-        force=force,
-    ).items
+    templates = services.catalog.select(wanted.persona, wanted.topic)
+    return planning.plan(services.studio, templates, force=force, spending=spending).items
 
 
 def show(services: Services, items: Sequence[PlanItem], *, as_json: bool) -> None:
@@ -152,5 +148,5 @@ def _fields(item: PlanItem) -> dict[str, Any]:
         "tier": item.tier,
         "cost_usd": usd(item.cost_micros),
         "owed_usd": usd(item.owed_micros),
-        "obstacle": obstacle_fields(None, item.obstacle, item.retry_at) if item.obstacle else None,
+        "obstacle": obstacle_fields(item.obstacle) if item.obstacle else None,
     }

@@ -184,7 +184,7 @@ class Entry(NamedTuple):
             **film_fields(self.template, self.video, intact=self.intact),
             "expires_in_seconds": self.expires_in,
             "lease": _lease(self.lease) if self.lease else None,
-            "obstacle": _obstacle(self.owed) if self.owed else None,
+            "obstacle": obstacle_fields(self.owed.obstacle) if self.owed else None,
             "video": video_fields(self.video),
         }
 
@@ -197,10 +197,6 @@ def _lease(lease: LeaseInfo) -> dict[str, Any]:
         "stage": lease.stage,
         "progress": lease.progress,
     }
-
-
-def _obstacle(owed: Owed) -> dict[str, Any]:
-    return obstacle_fields(owed.reason, owed.error, owed.retry_at)
 
 
 def _document(entries: Sequence[Entry]) -> dict[str, Any]:
@@ -272,7 +268,7 @@ def _show_in_full(entry: Entry) -> None:
         fields["age"] = age(entry.video.created_at)
         fields |= entry.video.to_fields()
     if entry.owed is not None:
-        fields["footage"] = money.next_try(entry.owed.error, entry.owed.retry_at)
+        fields["footage"] = money.next_try(entry.owed.obstacle)
     width = max(map(len, fields))
     for name, value in fields.items():
         console.out(f"  {name.ljust(width)}  {value}")

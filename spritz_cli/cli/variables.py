@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from spritz_cli.cli import console
-from spritz_cli.errors import VidgenError
-from spritz_cli.settings import VARIABLES, shipped
+from spritz_cli.settings import VARIABLES, beside, shipped
 
 PREFIX = "VIDGEN_"
 
@@ -34,7 +35,7 @@ def unknown_variables(
         return {}
     from difflib import get_close_matches
 
-    known |= _keys_of_providers(catalog)
+    known |= _named_in_profiles(catalog)
     return {
         name: "".join(get_close_matches(name, known, n=1, cutoff=ALIKE))
         for name in sorted(names)
@@ -49,13 +50,11 @@ def warn_of(unknown: Mapping[str, str]) -> None:
         console.warning(f"{name} is set, but vidgen has no such setting; {suggestion}")
 
 
-def _keys_of_providers(catalog: Path | None) -> set[str]:
-    from spritz_cli.videos_api.profiles import load_profile, profile_names
-
-    files = [shipped("providers.yaml"), *([catalog.parent / "providers.yaml"] if catalog else [])]
-    try:
-        profiles = [load_profile(name, files) for name in profile_names(files)]
-    except VidgenError:
-        # Commands that buy footage report what is wrong with the file.
-        return set()
-    return {variable for profile in profiles for variable in profile.api_key_env}
+def _named_in_profiles(catalog: Path | None) -> set[str]:
+    files = [shipped("providers.yaml"), *([beside(catalog, "providers.yaml")] if catalog else [])]
+    names: set[str] = set()
+    for file in files:
+        # Commands that buy footage report what is wrong with a file.
+        with suppress(OSError):
+            names |= {*re.findall(rf"{PREFIX}\w+", file.read_text("utf-8", "replace"))}
+    return names

@@ -13,7 +13,7 @@ from redis import Redis
 from spritz_cli.models import MicroUSD
 from spritz_cli.storage.budget import DailyBudget
 from spritz_cli.storage.footage import FootageStore
-from spritz_cli.testing.videos_api import FakeVideosAPI
+from tests.videos_server.videos_api import FakeVideosAPI
 
 #: Two segments of 4 s at $0.10 a second.
 FILM = 800_000

@@ -11,8 +11,7 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from spritz_cli.cli.app import COMMANDS
 from spritz_cli.cli.documents import cost_usd, obstacle_fields, status_of, video_fields
-from spritz_cli.models import Video
-from spritz_cli.storage.upgrades import NEVER
+from spritz_cli.models import NEVER, Obstacle, Video
 from tests import documents
 
 NAMES = sorted(path.stem for path in documents.SCHEMAS.glob("*.json"))
@@ -133,5 +132,6 @@ def test_money_is_a_number_and_unknown_is_null() -> None:
 
 
 def test_a_retry_has_its_moment_or_none() -> None:
-    assert obstacle_fields(None, "busy", 1_000_000_000)["retry_at"] == "2001-09-09T01:46:40+00:00"
-    assert obstacle_fields("unpriced", "no price", NEVER)["retry_at"] is None
+    later, never = Obstacle("provider_error", "busy", 1e9), Obstacle("unpriced", "no price", NEVER)
+    assert obstacle_fields(later)["retry_at"] == "2001-09-09T01:46:40+00:00"
+    assert obstacle_fields(never)["retry_at"] is None
