@@ -16,7 +16,6 @@ from spritz_cli.cli.variables import API_KEY, unknown_variables, warn_of
 from spritz_cli.errors import UsageError
 from spritz_cli.models import ObjectPath
 from spritz_cli.settings import VARIABLES, Given, Settings, Sources, secret, without_credentials
-from spritz_cli.storage.redis.connection import printable
 
 if TYPE_CHECKING:
     from spritz_cli.videos_api.profile import Profile
@@ -106,6 +105,8 @@ def _setting(sources: Sources, name: str) -> Setting:
 
 def _shown(value: Any) -> str | float | None:
     """Return a value without the passwords in it."""
+    from spritz_cli.storage.redis.connection import printable
+
     if value is None or isinstance(value, float):
         return value
     return without_credentials(printable(str(value)))

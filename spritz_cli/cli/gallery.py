@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spritz_cli import __version__
 from spritz_cli.cli import console
 from spritz_cli.cli.documents import seen_by_application
 from spritz_cli.cli.options import Json, Persona, Topic, selection, settings_of
@@ -189,6 +188,8 @@ def _lint_fact(findings: Sequence[str] | None) -> Iterator[Fact]:
 
 
 def _page(exhibits: Sequence[Exhibit], findings: Findings, comparison: Comparison | None) -> Page:
+    # Looking the version up takes as long as all of the help.
+    from spritz_cli import __version__
     from spritz_cli.gallery import Page
 
     now = datetime.now(UTC).isoformat(timespec="seconds")
