@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,15 @@ from spritz_cli.cli import main
 from spritz_cli.cli.variables import unknown_variables
 from spritz_cli.settings import VARIABLES
 from tests import documents
+
+
+@pytest.fixture(autouse=True)
+def same_log_level() -> Iterator[None]:
+    """What a command of these tests logs is no concern of the tests after it."""
+    logger = logging.getLogger("spritz_cli")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 @pytest.fixture(autouse=True)
