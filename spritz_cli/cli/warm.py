@@ -76,7 +76,7 @@ def warm(
             return _queue(services, items, as_json=as_json)
         outcomes = _make(services, items, sync, workers)
         receipt = money.receipt(services, items, outcomes, began)
-        run = Run(items, outcomes, services.store.place, time.monotonic() - started, receipt)
+        run = Run(items, outcomes, services.store.location, time.monotonic() - started, receipt)
     report.show(run, min_tier=min_tier, as_json=as_json)
     if run.failed or run.below(min_tier):
         raise typer.Exit(1)

@@ -195,7 +195,7 @@ def test_a_survey_is_nothing_to_other_threads(place: Place) -> None:
     store, video = place.store, publish(place.store)
     found: list[bool] = []
     with store.surveyed([video]):
-        VideoStore(place.open()).remove(store.place / f"{video.name}/{video.hash}.webp")
+        VideoStore(place.open()).remove(store.location / f"{video.name}/{video.hash}.webp")
         thread = Thread(target=lambda: found.append(store.intact(video)))
         thread.start()
         thread.join()
@@ -208,7 +208,7 @@ def test_films_are_listed_in_order_and_nothing_else_is(place: Place) -> None:
     whole, half = publish(store, "a", B), publish(store, "b", A)
     for name in (f"{half.name}/notes.txt", ".footage/x/y/0123456789abcdef.mp4", "a/b/c/d.mp4"):
         files.write(name, b"stranger")
-    store.remove(store.place / f"{half.name}/{half.hash}.json")
+    store.remove(store.location / f"{half.name}/{half.hash}.json")
     listed = list(store.videos())
     assert [(film.topic, film.hash) for film in listed] == [("a", half.hash), ("b", whole.hash)]
     assert [film.published for film in listed] == [False, True]
@@ -237,7 +237,7 @@ def test_only_files_of_the_store_can_be_removed(place: Place) -> None:
     publish(store)
     for name in ("notes.txt", "a/b/0123456789abcdef.exe", ".footage/a/b/0123456789abcdef.json"):
         with pytest.raises(StorageError):
-            store.remove(store.place / name)
+            store.remove(store.location / name)
 
 
 def test_a_film_that_is_still_wanted_becomes_young_again(place: Place) -> None:
@@ -254,7 +254,7 @@ def test_a_film_that_is_still_wanted_becomes_young_again(place: Place) -> None:
 def test_what_a_cleanup_took_is_not_made_young_again(place: Place) -> None:
     store = place.store
     video = publish(store)
-    store.remove(store.place / f"{video.name}/{video.hash}.json")
+    store.remove(store.location / f"{video.name}/{video.hash}.json")
     with pytest.raises(StorageError):
         store.freshen(video)
     assert store.sidecar(video) is None
@@ -270,7 +270,9 @@ def test_a_cleanup_deletes_what_was_replaced_and_keeps_the_rest(place: Place) ->
     later = datetime.fromtimestamp(time.time() + 7200, UTC)
     studio = Studio(store, manifest, leases, (), clock=lambda: later)
     plan = plan_cleanup(studio, None, quota_bytes=10**9)
-    names = [str(item.path).removeprefix(f"{store.place}/{old.name}/") for item in plan.deletions]
+    names = [
+        str(item.path).removeprefix(f"{store.location}/{old.name}/") for item in plan.deletions
+    ]
     assert names == [f"{old.hash}.{suffix}" for suffix in ("json", "vtt", "webp", "mp4")]
     assert {item.reason for item in plan.deletions} == {ORPHANED}
     assert len(list(store.videos())) == 3

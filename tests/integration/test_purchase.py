@@ -11,7 +11,9 @@ from redis import Redis
 
 from spritz_cli.catalog.providers import load_profile
 from spritz_cli.errors import RedisUnavailable
+from spritz_cli.media import ffmpeg
 from spritz_cli.models import NEVER, MicroUSD, Template
+from spritz_cli.scene import tokens
 from spritz_cli.settings import shipped
 from spritz_cli.storage.budget import DEFAULT_CAP_MICROS, DailyBudget
 from spritz_cli.storage.footage import FootageStore, Order
@@ -19,6 +21,7 @@ from spritz_cli.storage.provider_state import Circuit, Gate, Slots
 from spritz_cli.testing import fake_redis, sample_template
 from spritz_cli.tiers.base import TierUnavailable
 from spritz_cli.tiers.brief import brief_for, footage_in_hand
+from spritz_cli.tiers.compositing import clip_of
 from spritz_cli.tiers.provider import Provider
 from spritz_cli.tiers.purchase import Purchase
 from spritz_cli.videos_api import client
@@ -120,6 +123,10 @@ def test_a_segment_is_ordered_paid_and_stored(shop: Shop) -> None:
         shop.api.jobs[0].id,
     )
     assert order.ai_generated
+    assert clip_of(order, shop.footage.path(order)) == ffmpeg.footage(
+        shop.footage.path(order), tokens.FPS
+    )
+    assert (order.fps, order.frames) == (tokens.FPS, 4 * tokens.FPS)
     assert shop.footage.path(order).stat().st_size == order.bytes
     today = shop.budget.today()
     assert (today.spent, today.held) == (PRICE, 0)

@@ -77,7 +77,7 @@ def test_nothing_is_left_in_the_scratch_directory(store: VideoStore) -> None:
     with suppress(RuntimeError), store.staging() as scratch:
         sample_film(scratch)
         raise RuntimeError
-    assert [path.name for path in (store.root / ".staging").iterdir()] == [".lock"]
+    assert [path.name for path in (store.folder / ".staging").iterdir()] == [".lock"]
 
 
 def test_the_newest_sidecar_is_found_also_after_a_step_back(store: VideoStore) -> None:
@@ -128,7 +128,7 @@ def test_other_captions_to_the_same_film_replace_the_old_ones(store: VideoStore)
 
 def test_a_film_is_found_after_the_prefix_of_its_url_has_changed(store: VideoStore) -> None:
     video = publish(store)
-    moved = VideoStore(store.root, "https://cdn.example/films")
+    moved = VideoStore(store.folder, "https://cdn.example/films")
     assert moved.intact(video)
     assert moved.path(f"https://cdn.example/films/{video.name}/{video.hash}.mp4").exists()
 
@@ -172,7 +172,7 @@ def test_a_linked_folder_is_refused_and_what_it_points_to_untouched(
     outside = tmp_path / "outside"
     outside.mkdir()
     publish(store, template=replace(TEMPLATE, topic="other"))
-    (store.root / TEMPLATE.persona / TEMPLATE.topic).symlink_to(outside)
+    (store.folder / TEMPLATE.persona / TEMPLATE.topic).symlink_to(outside)
     with pytest.raises(StorageError) as caught:
         publish(store)
     assert "symbolic link" in caught.value.hint
@@ -199,8 +199,8 @@ def test_a_linked_file_is_neither_served_nor_followed(store: VideoStore, tmp_pat
 def test_a_linked_scratch_folder_is_refused(store: VideoStore, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     (outside / "precious").mkdir(parents=True)
-    store.root.mkdir()
-    (store.root / ".staging").symlink_to(outside)
+    store.folder.mkdir()
+    (store.folder / ".staging").symlink_to(outside)
     with pytest.raises(StorageError), store.staging():
         pass
     assert store.sweep() == []
@@ -228,7 +228,7 @@ def test_only_files_of_the_store_can_be_removed(store: VideoStore, name: str) ->
 def test_what_lies_elsewhere_cannot_be_removed(store: VideoStore, tmp_path: Path) -> None:
     victim = tmp_path / "0123456789abcdef.mp4"
     victim.touch()
-    for path in (victim, store.root / "a" / ".." / ".." / victim.name):
+    for path in (victim, store.folder / "a" / ".." / ".." / victim.name):
         with pytest.raises(StorageError):
             store.remove(path)
     assert victim.exists()
