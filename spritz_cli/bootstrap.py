@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from spritz_cli.storage.upgrades import Upgrades
     from spritz_cli.tiers.provider import Provider
     from spritz_cli.videos_api.client import VideosAPI
-    from spritz_cli.videos_api.profiles import Profile
+    from spritz_cli.videos_api.profile import Profile
 
 
 class Services:
@@ -109,7 +109,7 @@ class Services:
 
     @cached_property
     def profile(self) -> Profile | None:
-        return provider_profile(self.settings)
+        return provider_profile(self.settings, self.settings.state_dir)
 
     @cached_property
     def provider(self) -> Provider | None:
@@ -155,15 +155,15 @@ class Services:
         self.close()
 
 
-def provider_profile(settings: Settings) -> Profile | None:
+def provider_profile(settings: Settings, cache_dir: Path | None = None) -> Profile | None:
     """Return the configured provider of footage, with the overrides of the settings."""
     if settings.provider is None:
         return None
+    from spritz_cli.catalog.providers import load_profile, provider_files
     from spritz_cli.videos_api.profile import checked_base_url
-    from spritz_cli.videos_api.profiles import load_profile
 
-    files = [shipped("providers.yaml"), settings.catalog.parent / "providers.yaml"]
-    profile = load_profile(settings.provider, files)
+    files = provider_files(settings.catalog)
+    profile = load_profile(settings.provider, files, cache_dir)
     if settings.price_per_second_usd is not None:
         profile = profile.priced(settings.price_per_second_usd)
     if settings.base_url:

@@ -9,7 +9,9 @@ VidgenError                      1  something asked for could not be had
 │   ├── OutcomeUnknown           1  it may have accepted a request, and may charge for it
 │   └── StillRunning             1  time is up and the job is still at work: resume it
 ├── UsageError                   2  a selector, flag or setting makes no sense
-│   ├── CatalogError             2  templates.yaml is not valid (all problems at once)
+│   ├── InvalidFile              2  a file is not valid (all problems at once)
+│   │   ├── CatalogError         2  templates.yaml
+│   │   └── ProvidersError       2  providers.yaml
 │   └── UnknownTemplate          2  no such persona or topic (also a ValueError)
 └── InfrastructureError          3  the machine, not the catalog, is the reason
     ├── RedisUnavailable         3  no server, or it went away
@@ -93,7 +95,7 @@ class UnknownTemplate(UsageError, ValueError):
 
 
 class Problem(NamedTuple):
-    """One mistake in the catalog: where it is, what is wrong, how to mend it."""
+    """One mistake in a file: where it is, what is wrong, what to do about it."""
 
     file: str
     line: int
@@ -104,14 +106,29 @@ class Problem(NamedTuple):
         return f"{self.file}:{self.line}: {self.message}"
 
 
-class CatalogError(UsageError):
-    """The catalog is not valid; `problems` lists every mistake found, in file order."""
+class InvalidFile(UsageError):
+    """A file is not valid; `problems` lists every mistake found, in file order."""
+
+    name = "the file"
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         count = len(self.problems)
-        noun = "problem in the catalog" if count == 1 else "problems in the catalog, the first"
-        super().__init__(f"{count} {noun}: {self.problems[0]}")
+        found = f"1 problem in {self.name}" if count == 1 else f"{count} problems in {self.name}"
+        first = "" if count == 1 else ", the first"
+        super().__init__(f"{found}{first}: {self.problems[0]}", hint=self.problems[0].hint)
+
+
+class CatalogError(InvalidFile):
+    """The catalog is not valid."""
+
+    name = "the catalog"
+
+
+class ProvidersError(InvalidFile):
+    """A profile of a providers.yaml, or the whole file, is not valid."""
+
+    name = "providers.yaml"
 
 
 class InfrastructureError(VidgenError):

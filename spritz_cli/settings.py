@@ -102,7 +102,7 @@ def load_settings(
     catalog = _path(cwd, values.pop("catalog", None)) or _default_catalog(cwd)
     return Settings(
         catalog=catalog,
-        scenes=_scenes_for(catalog),
+        scenes=scenes_for(catalog),
         videos_dir=parse_location(values.pop("videos_dir", "videos"), cwd),
         state_dir=_path(cwd, values.pop("state_dir", None)) or cwd / ".vidgen",
         **{name: _parse(name, value) for name, value in values.items()},
@@ -120,14 +120,27 @@ def shipped(name: str) -> Path:
     return installed if installed.exists() else PACKAGE.parent / name
 
 
+def scenes_for(catalog: Path) -> Path:
+    """Return the folder of the scene files that a catalog draws by default."""
+    folder = beside(catalog, "svg_templates")
+    return folder if _is_there(folder) and folder.is_dir() else shipped("svg_templates")
+
+
+def beside(catalog: Path, name: str) -> Path:
+    """Return the file or folder beside a catalog, or else beside the one that it is a link to."""
+    here = catalog.parent / name
+    there = Path(os.path.realpath(catalog)).parent / name
+    return here if _is_there(here) or not _is_there(there) else there
+
+
+def _is_there(path: Path) -> bool:
+    # Path.exists() raises if a folder may not be searched: reading the catalog says so better.
+    return os.access(path, os.F_OK)
+
+
 def _default_catalog(cwd: Path) -> Path:
     local = cwd / "templates.yaml"
     return local if local.exists() else shipped("templates.yaml")
-
-
-def _scenes_for(catalog: Path) -> Path:
-    beside = catalog.parent / "svg_templates"
-    return beside if beside.is_dir() else shipped("svg_templates")
 
 
 def _path(cwd: Path, value: str | Path | None) -> Path | None:

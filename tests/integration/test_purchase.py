@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from spritz_cli.catalog.providers import load_profile
 from spritz_cli.errors import RedisUnavailable
 from spritz_cli.models import Template
 from spritz_cli.settings import shipped
@@ -23,7 +24,7 @@ from spritz_cli.tiers.provider import Provider
 from spritz_cli.tiers.purchase import Purchase
 from spritz_cli.videos_api import client
 from spritz_cli.videos_api.client import VideosAPI
-from spritz_cli.videos_api.profiles import Profile, load_profile
+from spritz_cli.videos_api.profile import Profile
 
 #: One segment of 4 s at $0.10 a second.
 PRICE = 400_000

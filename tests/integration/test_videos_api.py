@@ -16,13 +16,14 @@ from typing import Any
 
 import pytest
 
+from spritz_cli.catalog.providers import load_profile
 from spritz_cli.errors import OutcomeUnknown, ProviderError, StillRunning, StorageError, UsageError
 from spritz_cli.settings import shipped
 from spritz_cli.testing.videos_api import FakeVideosAPI
 from spritz_cli.testing.wire import Call, Listener, Reply, error_reply, json_reply
 from spritz_cli.videos_api import client, download
 from spritz_cli.videos_api.client import RemoteJob, VideoRequest, VideosAPI
-from spritz_cli.videos_api.profiles import Profile, load_profile
+from spritz_cli.videos_api.profile import Profile
 
 SHIPPED = [shipped("providers.yaml")]
 OPENAI = load_profile("openai", SHIPPED)
