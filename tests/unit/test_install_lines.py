@@ -34,7 +34,7 @@ COMMAND = re.compile(r"\b(?:pip3?|pipx|uv(?: pip| tool)?) (?:install|add) (?P<re
 VALUED = {"-r", "-c", "-f", "-i", "-p", "--requirement", "--constraint", "--find-links", "--python"}
 
 #: What installs or builds, which no project declares.
-TOOLS = {"build", "pip", "pipx", "uv"}
+TOOLS = {"build", "pip", "pipx", "pre-commit", "uv"}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
