@@ -170,7 +170,8 @@ def libraries_of(distribution: str) -> Iterator[None]:
             raise
         name = f"'{distribution}'" if "[" in distribution else distribution
         raise MissingLibrary(
-            f"this needs {exc.name}, which is not installed", hint=f"Run: pip install {name}"
+            f"this needs {exc.name}, which comes with {distribution}",
+            hint=f"Run: pip install {name}",
         ) from exc
 
 
