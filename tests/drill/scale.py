@@ -264,13 +264,10 @@ def _package(folder: Path, count: int) -> Path:
     for name in ("templates.yaml", "providers.yaml"):
         shutil.copy(shipped(name), copy / name)
     shutil.copytree(shipped("svg_templates"), copy / "svg_templates")
-    for name, changes in LIMITS.items():
-        path = copy / "spritz_cli" / name
-        text = path.read_text()
-        for old, new in changes.items():
-            assert old in text, f"{name} no longer has {old}"
-            text = text.replace(old, new)
-        path.write_text(text)
+    modules = list((copy / "spritz_cli" / "catalog").glob("*.py"))
+    for limit, raised in LIMITS.items():
+        (module,) = (path for path in modules if f"\n{limit}\n" in path.read_text())
+        module.write_text(module.read_text().replace(limit, raised))
     return copy
 
 
