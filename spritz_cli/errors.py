@@ -179,7 +179,7 @@ def libraries_of(distribution: str) -> Iterator[None]:
         if (exc.name or "").startswith("spritz_cli"):
             raise
         raise MissingLibrary(
-            f"this needs {exc.name}, which is not installed",
+            f"this needs {exc.name}, which comes with {distribution}",
             hint=f"Install {distribution}, from the repository or wheels that this came from.",
         ) from exc
 
