@@ -17,13 +17,20 @@ from typing import Any, Literal, NamedTuple
 from spritz_cli.errors import StorageError
 from spritz_cli.models import Location, MicroUSD, Template
 from spritz_cli.storage.budget import Charge
-from spritz_cli.storage.files.base import DiskFiles, Files, at_once, local_folder
+from spritz_cli.storage.files.base import DiskFiles, Files, FoundFile, at_once, local_folder
 from spritz_cli.storage.files.disk import disk_errors, measure
 
 FOLDER = ".footage"
 
 #: Journals keep the names of their first version: there are paid orders on disk.
 _STORED_AS = {"request_digest": "wish", "paid_fingerprint": "paid", "cost_micros": "micro"}
+
+#: The version of the journal of each settled order, and the day that it counts to. Only a cache:
+#: any other version of a journal is read.
+_SETTLED = f"{FOLDER}/.settled.json"
+
+#: The cache is written anew when it lacks more orders than this.
+MOST_UNNOTED = 100
 
 #: Fields that came later are left out of a journal while they are unknown.
 _LATER = ("frames", "fps", "matrix")
@@ -37,6 +44,9 @@ OrderState = Literal["intended", "sending", "unknown", "submitted", "stored", "r
 
 #: States in which the provider charges for an order, or may do so.
 CHARGED: tuple[OrderState, ...] = ("sending", "unknown", "submitted", "stored", "failed")
+
+#: States after which an order counts to the same day for ever.
+SETTLED: tuple[OrderState, ...] = ("stored", "failed")
 
 
 class Order(NamedTuple):
@@ -83,11 +93,20 @@ class Order(NamedTuple):
         return Charge(self.id, self.template, self.cost_micros, "spent" if done else "held")
 
 
+class _Settled(NamedTuple):
+    version: str
+    day: str
+
+    def is_of_other_day(self, journal: FoundFile, day: str) -> bool:
+        return bool(self.version) and self.version == journal.version and self.day != day
+
+
 class FootageStore:
     """Keeps orders and their footage beside the films: below a folder or in other `Files`."""
 
-    def __init__(self, location: Path | Files) -> None:
+    def __init__(self, location: Path | Files, *, most_unnoted: int = MOST_UNNOTED) -> None:
         self._files = DiskFiles(location) if isinstance(location, Path) else location
+        self._most_unnoted = most_unnoted
 
     @property
     def folder(self) -> Path:
@@ -101,6 +120,29 @@ class FootageStore:
     def all_orders(self) -> Iterator[Order]:
         """Yield every order, folder by folder."""
         yield from self._read_all(self._journals(f"{FOLDER}/"))
+
+    def orders_of(self, day: str) -> list[Order]:
+        """Return the orders that count to a UTC day. Call it with the lock.
+
+        The journals of orders that settled on other days are not read again once they are noted.
+        """
+        noted = self._noted()
+        files = [file for file in self._files.find(f"{FOLDER}/") if _JOURNAL.search(file.name)]
+        others = {
+            file.name: noted[file.name]
+            for file in files
+            if file.name in noted and noted[file.name].is_of_other_day(file, day)
+        }
+        rest = [file for file in files if file.name not in others]
+        orders = at_once(self._files, self._read, [file.name for file in rest])
+        fresh = {
+            file.name: _Settled(file.version, order.day)
+            for file, order in zip(rest, orders, strict=True)
+            if order and order.day != day and order.state in SETTLED and file.version
+        }
+        if len(fresh) > self._most_unnoted:
+            self._files.write(_SETTLED, json.dumps(others | fresh).encode())
+        return [order for order in orders if order and order.day == day]
 
     def folders(self, names: Iterable[str]) -> Iterator[str]:
         """Yield the prefixes under which all about some templates or personas is stored."""
@@ -156,6 +198,14 @@ class FootageStore:
 
     def _journals(self, prefix: str) -> Iterator[str]:
         return (file.name for file in self._files.find(prefix) if _JOURNAL.search(file.name))
+
+    def _noted(self) -> dict[str, _Settled]:
+        content = self._files.read(_SETTLED)
+        try:
+            stored = json.loads(content.data) if content else {}
+            return {name: _Settled(*map(str, entry)) for name, entry in stored.items()}
+        except (ValueError, TypeError, AttributeError):
+            return {}
 
     def _read_all(self, names: Iterable[str]) -> list[Order]:
         orders = at_once(self._files, self._read, names)

@@ -16,9 +16,9 @@ from spritz_cli.models import NEVER, MicroUSD, Template
 from spritz_cli.scene import tokens
 from spritz_cli.settings import shipped
 from spritz_cli.storage.budget import DEFAULT_CAP_MICROS, DailyBudget
-from spritz_cli.storage.footage import FootageStore, Order
+from spritz_cli.storage.footage import MOST_UNNOTED, FootageStore, Order
 from spritz_cli.storage.provider_state import Circuit, Gate, Slots
-from spritz_cli.testing import fake_redis, sample_template
+from spritz_cli.testing import fake_redis, sample_order, sample_template
 from spritz_cli.tiers.base import TierUnavailable
 from spritz_cli.tiers.brief import brief_for, footage_in_hand
 from spritz_cli.tiers.compositing import clip_of
@@ -257,6 +257,20 @@ def test_a_lost_redis_does_not_open_the_budget_again(shop: Shop) -> None:
 
     assert shop.outcome(replace(TEMPLATE, topic="another")) == "budget"
     assert shop.used == PRICE
+
+
+def test_a_lost_redis_does_not_open_the_budget_again_among_many_old_orders(shop: Shop) -> None:
+    old = sample_order(replace(TEMPLATE, topic="old"), day="2026-01-31")
+    for number in range(MOST_UNNOTED + 1):
+        shop.footage.record(old._replace(id=f"{number:016x}"))
+    shop.cap_micros = MicroUSD(2 * PRICE)
+    for topic in ("one", "two"):
+        assert shop.outcome(replace(TEMPLATE, topic=topic)) == "made"
+        assert (shop.footage.folder / ".settled.json").exists()
+        shop.redis.flushall()
+
+    assert shop.outcome(replace(TEMPLATE, topic="three")) == "budget"
+    assert shop.used == 2 * PRICE
 
 
 def test_an_order_that_was_surely_not_sent_is_sent(shop: Shop) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from spritz_cli.errors import StorageError
 from spritz_cli.models import Template, Video
+from spritz_cli.storage.files.disk import rights_if_any, sync_folder
 from spritz_cli.storage.videos import VideoStore
 from spritz_cli.testing import sample_film, sample_template
 
@@ -70,6 +71,40 @@ def test_the_same_bytes_are_stored_once(store: VideoStore) -> None:
 def test_published_files_are_read_only(store: VideoStore) -> None:
     folder = store.path(publish(store)).parent
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o444}
+
+
+def test_published_folders_can_be_entered_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        store = VideoStore(tmp_path / "videos")
+        folder = store.path(publish(store)).parent
+    finally:
+        os.umask(before)
+    folders = (store.folder, folder.parent, folder, store.folder / ".staging")
+    assert [oct(stat.S_IMODE(path.stat().st_mode)) for path in folders] == [
+        *("0o755", "0o755", "0o755"),
+        "0o700",
+    ]
+
+
+def test_folders_keep_the_group_that_they_inherit(store: VideoStore) -> None:
+    store.folder.mkdir()
+    store.folder.chmod(0o2775)
+    persona = store.path(publish(store)).parent.parent
+    assert oct(stat.S_IMODE(persona.stat().st_mode)) == "0o2755"
+    assert oct(stat.S_IMODE(store.folder.stat().st_mode)) == "0o2775"
+
+
+def test_rights_that_cannot_be_changed_are_left_as_they_are() -> None:
+    with rights_if_any():
+        Path("/proc/self/stat").chmod(0o444)
+
+
+def test_a_folder_that_cannot_be_synced_is_left_to_its_file_system() -> None:
+    readable, writable = os.pipe()
+    sync_folder(readable)
+    for handle in (readable, writable):
+        os.close(handle)
 
 
 def test_nothing_is_left_in_the_scratch_directory(store: VideoStore) -> None:

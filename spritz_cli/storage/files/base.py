@@ -7,12 +7,21 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol, TypeVar
 
 from spritz_cli.errors import StorageError
 from spritz_cli.models import Location
-from spritz_cli.storage.files.disk import FileRecord, disk_errors, measure_pieces, open_folder, seal
+from spritz_cli.storage.files.disk import (
+    FileRecord,
+    create_public_folder,
+    disk_errors,
+    measure_pieces,
+    open_folder,
+    seal,
+    sync_folder,
+)
 from spritz_cli.storage.files.locks import held
 from spritz_cli.storage.files.scratch import ScratchFolders
 
@@ -21,11 +30,15 @@ _R = TypeVar("_R")
 
 
 class FoundFile(NamedTuple):
-    """A file that is there: its name below the location, its size, its age as epoch seconds."""
+    """A file that is there: its name below the location, its size, its age as epoch seconds.
+
+    Another `version` (empty: unknown) means that the file was written anew.
+    """
 
     name: str
     bytes: int
     modified_at: float
+    version: str = ""
 
 
 class Content(NamedTuple):
@@ -127,7 +140,9 @@ class DiskFiles:
 
     def __init__(self, location: Path) -> None:
         self.location = Path(os.path.realpath(location))
-        self.scratch = ScratchFolders(self.location / ".staging")
+        self.scratch = ScratchFolders(
+            self.location / ".staging", partial(create_public_folder, self.location)
+        )
 
     def put(self, file: Path, name: str) -> None:
         with self._errors(name), self._opened(name, create=True) as (folder, last):
@@ -135,7 +150,7 @@ class DiskFiles:
             # Within one file system, so the rename is atomic, and a rival
             # writer of the same bytes can only replace them with themselves.
             os.rename(file, last, dst_dir_fd=folder)
-            os.fsync(folder)
+            sync_folder(folder)
 
     def put_last(self, file: Path, name: str, seen: Content | None) -> None:
         del seen  # on one disk, leases keep writers apart
@@ -151,7 +166,7 @@ class DiskFiles:
                 with suppress(OSError):
                     os.unlink(scratch, dir_fd=folder)
                 raise
-            os.fsync(folder)
+            sync_folder(folder)
 
     def read(self, name: str) -> Content | None:
         with self._errors(name), suppress(FileNotFoundError), self._reading(name) as file:
@@ -224,7 +239,7 @@ class DiskFiles:
             else:
                 # A link counts as empty, which no file of ours is.
                 size = told.st_size if stat.S_ISREG(told.st_mode) else 0
-                yield FoundFile(path, size, told.st_mtime)
+                yield FoundFile(path, size, told.st_mtime, _version(told))
 
     def _entries(self, folder: str) -> list[tuple[str, os.stat_result]]:
         """Return what is in a folder; nothing if it is not there, or only a link to one."""
@@ -249,6 +264,11 @@ def _write(name: str, data: bytes, folder: int) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _version(status: os.stat_result) -> str:
+    # Every write makes a new inode. No tool of backups can restore the time of its last change.
+    return f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
 
 
 def _look(name: str, folder: int) -> os.stat_result | None:

@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path, PurePosixPath
@@ -215,16 +215,8 @@ class BucketFiles:
                 Bucket=self.location.bucket, Prefix=self._key(prefix)
             )
             told = [require(page, "IsTruncated") for page in pages]
-        prefix_of_all = self._key("")
-        return [
-            FoundFile(
-                item["Key"].removeprefix(prefix_of_all),
-                item["Size"],
-                item["LastModified"].timestamp(),
-            )
-            for page in told
-            for item in page.get("Contents", ())
-        ]
+        own_prefix = self._key("")
+        return [_found(item, own_prefix) for page in told for item in page.get("Contents", ())]
 
     def _put(self, name: str, body: bytes | BinaryIO, **conditions: str) -> None:
         _end_survey(self)
@@ -323,6 +315,13 @@ def _connect(region: str | None, quick: bool) -> Any:
             response_checksum_validation="when_required",
         ),
     )
+
+
+def _found(item: Mapping[str, Any], own_prefix: str) -> FoundFile:
+    """Return an object that a listing names; `own_prefix` is that of all files."""
+    modified_at, tag = item["LastModified"].timestamp(), item.get("ETag")
+    version = f"{tag}-{item['Size']}-{modified_at}" if tag else ""
+    return FoundFile(item["Key"].removeprefix(own_prefix), item["Size"], modified_at, version)
 
 
 def _save(body: Readable, path: Path) -> None:
