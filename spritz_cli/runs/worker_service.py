@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from spritz_cli.errors import RedisUnavailable, UsageError
+from spritz_cli.errors import INTERRUPTED_EXIT_CODE, RedisUnavailable, UsageError
 from spritz_cli.runs.job_queue import JobQueue
 from spritz_cli.runs.local_workers import LocalWorkers
 from spritz_cli.settings import Settings
@@ -22,9 +22,6 @@ HEALTH_SECONDS = 2.0
 
 #: Two stop signals within this many seconds count as one that came by two ways.
 ONE_REQUEST_SECONDS = 0.5
-
-#: The exit code of workers that were stopped while making films.
-INTERRUPTED = 130
 
 
 def serve(
@@ -54,7 +51,7 @@ def serve(
                     workers.start(count)
                 health.look(workers.running)
                 time.sleep(POLL_SECONDS)
-            return INTERRUPTED if requests.urgent else workers.wait()
+            return INTERRUPTED_EXIT_CODE if requests.urgent else workers.wait()
         finally:
             workers.stop()
 

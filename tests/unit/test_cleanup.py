@@ -14,7 +14,6 @@ from spritz_cli.catalog.loader import Catalog
 from spritz_cli.errors import StorageError
 from spritz_cli.films.cleanup import (
     EXPIRED,
-    GB,
     ORPHANED,
     OVER_QUOTA,
     UNUSED_FOOTAGE,
@@ -25,6 +24,7 @@ from spritz_cli.films.cleanup import (
 )
 from spritz_cli.films.studio import Studio
 from spritz_cli.models import Template, Video
+from spritz_cli.settings import GIGABYTE
 from spritz_cli.storage.footage import FootageStore, Order
 from spritz_cli.storage.leases import Leases
 from spritz_cli.storage.manifest import VideoManifest
@@ -87,7 +87,9 @@ class House:
         then = datetime.fromtimestamp(time.time() - ago, UTC).isoformat()
         self.redis.hset(f"video:{video.key}", "last_accessed_at", then)
 
-    def plan(self, quota: float = 5 * GB, grace: float = HOUR, catalog=CATALOG) -> CleanupPlan:
+    def plan(
+        self, quota: float = 5 * GIGABYTE, grace: float = HOUR, catalog=CATALOG
+    ) -> CleanupPlan:
         return plan_cleanup(
             self.studio,
             catalog,
@@ -100,7 +102,7 @@ class House:
         return len(apply_cleanup(plan, self.studio, self.footage))
 
     def clean(self, **options) -> dict:
-        return cleanup(self.studio, CATALOG, **{"quota_bytes": 5 * GB, **options}).document()
+        return cleanup(self.studio, CATALOG, **{"quota_bytes": 5 * GIGABYTE, **options}).document()
 
     def size(self, video: Video) -> int:
         return next(film.bytes for film in self.store.videos() if film.hash == video.hash)
@@ -218,7 +220,7 @@ def test_a_dry_run_changes_nothing_and_tells_everything(house: House) -> None:
     assert done["deletions"] == said["deletions"]
     assert done["bytes_freed"] == sum(item["bytes"] for item in said["deletions"])
     assert done["disk_usage_gb"] == pytest.approx(
-        sum(film.bytes for film in house.store.videos()) / GB
+        sum(film.bytes for film in house.store.videos()) / GIGABYTE
     )
     assert house.clean()["deletions"] == []
 
