@@ -72,6 +72,14 @@ def test_the_reader_ships_every_module_and_says_that_it_is_typed(shipped: frozen
     } <= shipped
 
 
+def test_the_reader_ships_what_lies_beside_the_modules(shipped: frozenset[str]) -> None:
+    folders = ("schemas", "completions")
+    files = [path for name in folders for path in (ROOT / "spritz_cli" / "cli" / name).iterdir()]
+
+    assert len(files) > len(folders)
+    assert {str(path.relative_to(ROOT)) for path in files} <= shipped
+
+
 def test_the_reader_ships_nothing_else(shipped: frozenset[str]) -> None:
     tops = {name.partition("/")[0] for name in shipped}
 
