@@ -6,10 +6,9 @@ from dataclasses import replace
 from functools import cached_property, partial
 from importlib import import_module
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
-from spritz_cli.models import MicroUSD, ObjectPath
+from spritz_cli.models import ObjectPath, micros
 from spritz_cli.settings import Settings, secret, shipped
 from spritz_cli.storage.files.base import DiskFiles, Files
 from spritz_cli.storage.redis.connection import OpenRedis, Patience, open_reading, open_redis
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from spritz_cli.tiers.base import FilmTier
     from spritz_cli.tiers.provider import Provider
     from spritz_cli.videos_api.client import VideosAPI
-    from spritz_cli.videos_api.profiles import Profile
+    from spritz_cli.videos_api.profile import Profile
 
 
 class Services:
@@ -59,17 +58,17 @@ class Services:
     @cached_property
     def files(self) -> Files:
         """Where films and footage are kept: a folder, or a bucket of an object store."""
-        place = self.settings.videos_dir
-        if isinstance(place, Path):
-            return DiskFiles(place)
-        return open_bucket(self.settings, place, quick=self._patience == "short")
+        location = self.settings.videos_dir
+        if isinstance(location, Path):
+            return DiskFiles(location)
+        return open_bucket(self.settings, location, quick=self._patience == "short")
 
     @cached_property
     def budget(self) -> DailyBudget:
         from spritz_cli.storage.budget import DailyBudget
 
         settings = self.settings
-        cap = MicroUSD(round(settings.daily_budget_usd * 1_000_000))
+        cap = micros(settings.daily_budget_usd)
         return DailyBudget(self.redis.client, settings.key_prefix, cap)
 
     @cached_property
@@ -118,7 +117,7 @@ class Services:
 
     @cached_property
     def profile(self) -> Profile | None:
-        return provider_profile(self.settings)
+        return provider_profile(self.settings, self.settings.state_dir)
 
     @cached_property
     def provider(self) -> Provider | None:
@@ -155,24 +154,19 @@ class Services:
     def __enter__(self) -> Services:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
-def provider_profile(settings: Settings) -> Profile | None:
+def provider_profile(settings: Settings, cache_dir: Path | None = None) -> Profile | None:
     """Return the configured provider's profile with the settings' overrides; None without one."""
     if settings.provider is None:
         return None
+    from spritz_cli.catalog.providers import load_profile, provider_files
     from spritz_cli.videos_api.profile import checked_base_url
-    from spritz_cli.videos_api.profiles import load_profile
 
-    files = [shipped("providers.yaml"), settings.catalog.parent / "providers.yaml"]
-    profile = load_profile(settings.provider, files)
+    files = provider_files(settings.catalog)
+    profile = load_profile(settings.provider, files, cache_dir)
     if settings.price_per_second_usd is not None:
         profile = profile.priced(settings.price_per_second_usd)
     if settings.base_url:
@@ -187,13 +181,13 @@ def _connect(profile: Profile) -> VideosAPI:
     return VideosAPI(profile, secret(profile.api_key_env))
 
 
-def open_bucket(settings: Settings, place: ObjectPath, *, quick: bool = False) -> BucketFiles:
+def open_bucket(settings: Settings, location: ObjectPath, *, quick: bool = False) -> BucketFiles:
     """Return the bucket; sends no request yet."""
     from spritz_cli.storage.files.bucket import BucketFiles
 
     # botocore itself reads only the second of the two.
     region = secret(["AWS_REGION", "AWS_DEFAULT_REGION"])
-    return BucketFiles(place, settings.state_dir / "staging", region, quick=quick)
+    return BucketFiles(location, settings.state_dir / "staging", region, quick=quick)
 
 
 def open_services(

@@ -36,6 +36,10 @@ def add_up(amounts: Iterable[MicroUSD]) -> MicroUSD:
     return MicroUSD(sum(amounts))
 
 
+def micros(usd: float) -> MicroUSD:
+    return MicroUSD(round(usd * 1_000_000))
+
+
 def dollars(amount: MicroUSD) -> str:
     """Write micro-dollars as dollars, to the cent or as exactly as it takes: "1.60"."""
     whole, rest = divmod(amount, 1_000_000)

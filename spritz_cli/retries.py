@@ -34,3 +34,7 @@ class Retries:
             except again:
                 self.sleep(pause)
         return attempt()
+
+
+#: After the encoder or the process of a film was killed: the pauses let memory recover.
+AFTER_A_KILL = Retries((1.0, 4.0))

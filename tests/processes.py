@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 class Family:
     """Processes with a mark in their environment; descendants inherit it."""
 
-    mark: str = field(default_factory=lambda: f"VIDGEN_TEST_MARK={uuid.uuid4().hex}")
+    mark: str = field(default_factory=lambda: f"TEST_FAMILY={uuid.uuid4().hex}")
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
         """Start Python in a new session: SIGINT to its process group is like Ctrl-C."""

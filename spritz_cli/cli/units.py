@@ -56,6 +56,11 @@ def parse_span(text: str) -> float:
     return float(match[1]) * UNIT_SECONDS[match[2]]
 
 
+def usd(amount: MicroUSD | None) -> float | None:
+    """Return dollars, as JSON documents say them; None stays None."""
+    return None if amount is None else amount / 1_000_000
+
+
 def price(amount: MicroUSD) -> str:
     """Write micro-dollars as an amount: $1.60, or as exactly as it takes: $0.0375."""
     return f"${dollars(amount)}"

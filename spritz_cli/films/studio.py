@@ -6,15 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from spritz_cli.retries import Retries
+from spritz_cli.retries import AFTER_A_KILL, Retries
 from spritz_cli.storage.budget import DailyBudget
 from spritz_cli.storage.leases import Leases
 from spritz_cli.storage.manifest import VideoManifest
 from spritz_cli.storage.videos import VideoStore
 from spritz_cli.tiers.base import FilmTier
-
-#: For a film whose encoder was killed: the pauses let memory recover.
-AFTER_A_KILL = Retries((1.0, 4.0))
 
 Clock = Callable[[], datetime]
 

@@ -17,8 +17,8 @@ from rq.exceptions import DuplicateJobError, NoSuchJobError
 from rq.job import Job
 
 from spritz_cli import fingerprints
-from spritz_cli.films.studio import AFTER_A_KILL
-from spritz_cli.models import Template
+from spritz_cli.models import Template, manifest_key
+from spritz_cli.retries import AFTER_A_KILL
 from spritz_cli.storage.process_id import is_dead
 from spritz_cli.storage.redis.connection import Patience, connect
 from spritz_cli.storage.redis.errors import redis_errors
@@ -30,6 +30,10 @@ FUNCTION = "spritz_cli.runs.worker.generate_video_job"
 FUNCTIONS = (FUNCTION, "spritz_cli.worker.generate_video_job")
 
 JOB_TIMEOUT = 600.0
+
+#: The job timeout of a caller that does not know how long a film takes the workers.
+UP_TO_THE_WORKER = -1
+
 #: Long enough for every waiting run to read the result; the film itself is in the manifest.
 RESULT_TTL = 600
 FAILURE_TTL = 86_400
@@ -90,13 +94,11 @@ class JobQueue:
         ingredients: Mapping[str, str] | None = None,
         force: bool = False,
         spending: str = "capped",
-        cool_down: bool = False,
     ) -> tuple[str, bool]:
         """Queue a film, or join its job if there is one; return the job id and whether it is new.
 
         A worker that would draw it from other `ingredients` (planning.ingredients)
-        refuses the job. `spending` says what footage may cost (planning.Spending);
-        `cool_down` also joins a job that failed a short while ago.
+        refuses the job. `spending` says what footage may cost (planning.Spending).
         """
         # Different files give a different job, which other workers may accept.
         version = fingerprints.digest({"film": fingerprint, **(ingredients or {})})
@@ -104,12 +106,17 @@ class JobQueue:
         if force:
             job_id += f"-{uuid.uuid4().hex[:8]}"
         options = {"force": force, "spending": spending, "ingredients": dict(ingredients or {})}
-        with redis_errors():
-            while not (created := self._create(template, job_id, options)):
-                if self._worth_joining(job_id, cool_down):
-                    break
-                self.forget(job_id)
-        return job_id, created
+        return job_id, self._create_or_join(template.persona, template.topic, job_id, options)
+
+    def enqueue_for_viewer(self, persona: str, topic: str) -> str:
+        """Queue a film that the application misses, or join its job; return the job's id.
+
+        Its worker makes what its own catalog says. Also joins a job that failed a
+        short while ago.
+        """
+        job_id = f"{manifest_key(persona, topic)}-app"
+        self._create_or_join(persona, topic, job_id, {}, cool_down=True)
+        return job_id
 
     def waiting(self) -> list[str]:
         """Return the ids of the jobs that no worker has started, in queue order."""
@@ -141,12 +148,26 @@ class JobQueue:
     def close(self) -> None:
         self._queue.connection.close()
 
-    def _create(self, template: Template, job_id: str, options: Mapping[str, Any]) -> bool:
-        film = {"persona": template.persona, "topic": template.topic}
+    def _create_or_join(
+        self,
+        persona: str,
+        topic: str,
+        job_id: str,
+        options: Mapping[str, Any],
+        cool_down: bool = False,
+    ) -> bool:
+        with redis_errors():
+            while not (created := self._create(persona, topic, job_id, options)):
+                if self._worth_joining(job_id, cool_down):
+                    break
+                self.forget(job_id)
+        return created
+
+    def _create(self, persona: str, topic: str, job_id: str, options: Mapping[str, Any]) -> bool:
         try:
             self._queue.enqueue(
                 FUNCTION,
-                kwargs={**film, "job_id": job_id, **options},
+                kwargs={"persona": persona, "topic": topic, "job_id": job_id, **options},
                 job_id=job_id,
                 unique=True,
                 job_timeout=self._job_timeout,
@@ -154,7 +175,7 @@ class JobQueue:
                 failure_ttl=FAILURE_TTL,
                 # Only after a kill: FilmWorker cancels the retries of every other failure.
                 retry=Retry(max=MAX_RETRIES),
-                description=f"make {template.name}",
+                description=f"make {persona}/{topic}",
             )
         except DuplicateJobError:
             return False

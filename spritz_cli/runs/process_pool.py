@@ -23,8 +23,8 @@ from spritz_cli.bootstrap import Services, import_ahead, open_services
 from spritz_cli.errors import InfrastructureError, VidgenError
 from spritz_cli.films.generate import generate_video
 from spritz_cli.films.planning import PlanItem
-from spritz_cli.films.studio import AFTER_A_KILL
 from spritz_cli.models import Outcome, Template
+from spritz_cli.retries import AFTER_A_KILL
 from spritz_cli.runs.common import (
     OnEvent,
     Progress,

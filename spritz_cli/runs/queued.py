@@ -17,8 +17,8 @@ from spritz_cli import errors
 from spritz_cli.bootstrap import Services
 from spritz_cli.errors import InfrastructureError, RedisUnavailable, UsageError
 from spritz_cli.films.planning import PlanItem, fingerprint, ingredients, plan
-from spritz_cli.films.studio import AFTER_A_KILL
 from spritz_cli.models import Outcome, OutcomeStatus, Template, Video
+from spritz_cli.retries import AFTER_A_KILL
 from spritz_cli.runs.common import (
     OnEvent,
     Progress,

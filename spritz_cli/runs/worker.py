@@ -26,17 +26,17 @@ from rq.worker_registration import register
 
 from spritz_cli.bootstrap import import_ahead, open_services
 from spritz_cli.errors import RedisUnavailable, StorageError, UsageError, VidgenError
+from spritz_cli.films import planning
 from spritz_cli.films.generate import generate_when_free
-from spritz_cli.films.planning import FORCED, PlanItem, ingredients as ingredients_here
-from spritz_cli.films.studio import AFTER_A_KILL
-from spritz_cli.models import Outcome, Spending, manifest_key
-from spritz_cli.retries import Retries
+from spritz_cli.models import Outcome, Spending, Template, manifest_key
+from spritz_cli.retries import AFTER_A_KILL, Retries
 from spritz_cli.runs.common import withdraw_unfinished
-from spritz_cli.runs.job_queue import FUNCTIONS, MAX_RETRIES
+from spritz_cli.runs.job_queue import FUNCTIONS, MAX_RETRIES, UP_TO_THE_WORKER
 from spritz_cli.runs.local_workers import STOP_AT_ONCE
 from spritz_cli.runs.parent_death import die_with_parent, when_orphaned
 from spritz_cli.runs.signals import kill_group
 from spritz_cli.settings import Settings, load_settings
+from spritz_cli.storage.manifest import VideoManifest
 from spritz_cli.storage.process_id import process_id
 from spritz_cli.storage.redis.connection import connect
 
@@ -102,9 +102,9 @@ def _make(request: JobRequest) -> Outcome:
     try:
         with open_services(load_settings(), patience="long") as services:
             template = services.catalog.get(request.persona, request.topic)
-            _require_same(request.ingredients, ingredients_here(template, services.tiers))
-            reason = FORCED if request.force else QUEUED
-            item = PlanItem(template, "make", reason, spending=request.spending)
+            _require_same(request.ingredients, planning.ingredients(template, services.tiers))
+            reason = planning.FORCED if request.force else QUEUED
+            item = planning.PlanItem(template, "make", reason, spending=request.spending)
             return generate_when_free(services.studio, item)
     except TRANSIENT as exc:
         logger.warning("job %s: %s", request.job_id, exc.message)
@@ -242,6 +242,8 @@ class FilmWorker(Worker):
             raise StopRequested
 
     def execute_job(self, job: Job, queue: Queue) -> None:
+        if job.timeout == UP_TO_THE_WORKER:
+            job.timeout = round(load_settings().job_timeout)
         try:
             super().execute_job(job, queue)
         except StopRequested:
@@ -349,8 +351,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = load_settings()
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", level=logging.INFO)
     try:
-        _preload(settings)
+        templates = _preload(settings)
         worker = _worker(settings, options.tag)
+        if templates:
+            VideoManifest(worker.connection, settings.key_prefix).announce(templates)
         worker.work(burst=options.burst, logging_level="INFO")
     except VidgenError as exc:
         logger.error("%s %s", exc.message, exc.hint)  # noqa: TRY400
@@ -384,14 +388,18 @@ def _worker(settings: Settings, tag: str = "") -> FilmWorker:
     )
 
 
-def _preload(settings: Settings) -> None:
-    """Import what a film needs before the first fork, so that each job starts quickly."""
+def _preload(settings: Settings) -> Sequence[Template]:
+    """Import what a film needs before the first fork, so that each job starts at once.
+
+    Returns the templates of the catalog: none if it is not valid.
+    """
     from spritz_cli.catalog.loader import load_catalog
 
     import_ahead()
     # An invalid catalog may be fixed while the worker waits; each job reads it again.
     with suppress(UsageError):
-        load_catalog(settings.catalog, settings.scenes, settings.state_dir)
+        return load_catalog(settings.catalog, settings.scenes, settings.state_dir).templates
+    return ()
 
 
 def _retries_made(job: Job) -> int:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from spritz_cli.errors import InfrastructureError
 from spritz_cli.models import MicroUSD, add_up
-from spritz_cli.storage.redis.errors import redis_errors
+from spritz_cli.storage.redis.errors import is_wrong_type, redis_errors
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -259,7 +259,7 @@ class DailyBudget:
             try:
                 answer: list[Any] = script(keys=[key], args=arguments)
             except ResponseError as exc:
-                raise _no_budget(key) if _is_of_another_type(exc) else exc from None
+                raise _no_budget(key) if is_wrong_type(exc) else exc from None
         if answer[0] == "damaged":
             raise _damaged(key, answer[1])
         return answer
@@ -273,7 +273,7 @@ class DailyBudget:
             answers = pipeline.execute(raise_on_error=False)
             for key, answer in zip(keys, answers, strict=True):
                 if isinstance(answer, Exception):
-                    raise _no_budget(key) if _is_of_another_type(answer) else answer
+                    raise _no_budget(key) if is_wrong_type(answer) else answer
             return answers
 
     def _day(self, number: int, stored: Mapping[str, str]) -> Day:
@@ -318,11 +318,6 @@ def _no_budget(key: str) -> InfrastructureError:
         f"{key} in Redis is not a day of the budget",
         hint="Delete that key if nobody needs it, or point REDIS_URL to another server.",
     )
-
-
-def _is_of_another_type(answer: Exception) -> bool:
-    # Older servers put the name of the script before it.
-    return "WRONGTYPE" in str(answer)
 
 
 def _number(day: str) -> int:

@@ -14,7 +14,7 @@ from spritz_cli.storage.provider_state import Circuit, Gate, Slots
 from spritz_cli.tiers.base import TierUnavailable
 from spritz_cli.tiers.brief import Brief
 from spritz_cli.videos_api.client import VideosAPI
-from spritz_cli.videos_api.profiles import Profile
+from spritz_cli.videos_api.profile import Profile
 
 #: A dead provider costs one call, not one for each film of the run.
 CIRCUIT_SECONDS = 600.0

@@ -246,9 +246,9 @@ def _timed(
 
 def _current(output: str) -> int:
     """Return how many films plan would keep, or status calls ready."""
-    document = json.loads(output) if output else {}
-    rows = document.get("items") or document.get("entries") or []
-    return sum(1 for row in rows if "keep" in row.values() or "ready" in row.values())
+    totals = json.loads(output).get("totals", {}) if output else {}
+    count: int = totals.get("keep", totals.get("ready", 0))
+    return count
 
 
 def _is_raised(count: int) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from spritz_cli.errors import VidgenError
-from spritz_cli.models import MicroUSD, dollars
+from spritz_cli.models import dollars
 from tests.gateways.cases import GATEWAYS, Lab
 from tests.gateways.desk import Row
 from tests.gateways.project import Broken
@@ -93,7 +93,7 @@ def _end(rows: Sequence[Row], problems: Sequence[str], folder: Path, *, keep: bo
 
 def _line(row: Row) -> str:
     tally = row.tally
-    amounts = (f"${dollars(MicroUSD(amount))}" for amount in (tally.charged, tally.counted))
+    amounts = (f"${dollars(amount)}" for amount in (tally.charged, tally.counted))
     mark = "ok" if row.is_right else "NO"
     cells = (mark, row.gateway, row.case, row.outcome, tally.sent, tally.arrived, *amounts)
     return LINE.format(*cells)

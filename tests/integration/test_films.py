@@ -19,7 +19,7 @@ from PIL import Image
 
 from spritz_cli.errors import EncoderKilled, FilmDamaged, RenderError
 from spritz_cli.media import ffmpeg
-from spritz_cli.media.captions import parse_webvtt
+from spritz_cli.media.captions import webvtt
 from spritz_cli.models import Cue
 from spritz_cli.scene import tokens
 from spritz_cli.tiers.static import StaticTier
@@ -56,7 +56,7 @@ def test_a_film_is_what_players_expect(film) -> None:
 def test_poster_and_captions_lie_beside_the_film(film) -> None:
     with Image.open(film.poster) as poster:
         assert (poster.format, poster.size) == ("WEBP", (1280, 720))
-    assert parse_webvtt(film.captions.read_text("utf-8")) == (Cue(0.3, 2.9, "Think of a tile."),)
+    assert film.captions.read_text("utf-8") == webvtt([Cue(0.3, 2.9, "Think of a tile.")])
 
 
 def test_captions_are_in_the_film_too(film) -> None:

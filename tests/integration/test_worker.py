@@ -25,7 +25,7 @@ from spritz_cli.films.planning import PlanItem, ingredients
 from spritz_cli.models import Template
 from spritz_cli.retries import Retries
 from spritz_cli.runs import common as runs, queued, worker
-from spritz_cli.runs.job_queue import FUNCTION, JobQueue, JobState
+from spritz_cli.runs.job_queue import FUNCTION, UP_TO_THE_WORKER, JobQueue, JobState
 from spritz_cli.runs.local_workers import LocalWorkers
 from spritz_cli.settings import load_settings
 from spritz_cli.storage.leases import LeaseInfo
@@ -39,7 +39,7 @@ REQUEST = worker.JobRequest("newcomer", "short", "by-hand", False, "capped", {})
 
 @dataclass
 class Hall:
-    """A services, its queue, and workers that are gone after the test."""
+    """The services, their queue, and workers that are gone after the test."""
 
     services: Services
     queue: JobQueue
@@ -59,7 +59,7 @@ class Hall:
     def work_elsewhere(self, folder: Path) -> LocalWorkers:
         """Start a worker that has its own catalog and scenes, and our server and films."""
         settings = replace(
-            write_project(folder, {"short": 5}, count=7), videos_dir=self.services.store.root
+            write_project(folder, {"short": 5}, count=7), videos_dir=self.services.store.folder
         )
         workers = LocalWorkers(settings, self.services.redis.url, log=folder / "worker.log")
         workers.start(1)
@@ -286,7 +286,7 @@ def test_a_film_whose_process_is_killed_is_begun_again(hall: Hall) -> None:
     # At once, before the next attempt: nothing is left of the first.
     wait_until(lambda: not hall.family.alive("ffmpeg"))
     wait_until(lambda: hall.lease("short") is None, 1)
-    wait_until(lambda: list((hall.services.store.root / ".staging").glob("*/")) == [], 1)
+    wait_until(lambda: list((hall.services.store.folder / ".staging").glob("*/")) == [], 1)
     assert wait_until(lambda: hall.ended(job_id), 30).result["status"] == "success"
 
 
@@ -307,7 +307,7 @@ def test_a_disk_that_is_unusable_for_a_moment_costs_no_film(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REDIS_URL", hall.services.redis.url)
-    obstacle = hall.services.store.root
+    obstacle = hall.services.store.folder
     obstacle.write_text("in the way")
     mended = threading.Timer(0.4, obstacle.unlink)
     mended.start()
@@ -321,7 +321,7 @@ def test_a_disk_that_stays_unusable_is_told_as_the_reason(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REDIS_URL", hall.services.redis.url)
-    hall.services.store.root.write_text("in the way")
+    hall.services.store.folder.write_text("in the way")
     failed = worker.make_with_retries(REQUEST, Retries((0.01, 0.01)))
 
     assert (failed["status"], failed["error_kind"]) == ("failed", "StorageError")
@@ -463,14 +463,17 @@ def test_a_job_that_is_over_makes_room_for_the_next(hall: Hall) -> None:
 def test_a_film_that_just_failed_is_not_queued_again_for_a_viewer(hall: Hall) -> None:
     scene = hall.services.settings.scenes / "card.svg.j2"
     scene.write_text("<svg>{{ nothing }}</svg>")
-    job_id, _ = hall.enqueue("broken")
+    job_id = hall.queue.enqueue_for_viewer("newcomer", "broken")
+    run_id, _ = hall.enqueue("broken")
     hall.workers.start(1)
     state = wait_until(lambda: hall.ended(job_id))
+    wait_until(lambda: hall.ended(run_id))
     hall.workers.stop()
 
     assert state.result["status"] == "failed"
-    assert hall.enqueue("broken", cool_down=True) == (job_id, False)
-    assert hall.enqueue("broken") == (job_id, True)
+    assert hall.queue.enqueue_for_viewer("newcomer", "broken") == job_id
+    assert hall.queue.waiting() == []
+    assert hall.enqueue("broken") == (run_id, True)
 
 
 def test_a_job_that_fell_out_of_the_list_is_queued_again(
@@ -526,6 +529,24 @@ def test_a_job_that_ran_too_long_leaves_nothing_and_is_not_begun_again(hall: Hal
     assert hall.lease("long") is None
     assert not hall.family.alive("ffmpeg")
     assert hall.services.store.abandoned() == []
+
+
+def test_a_worker_decides_how_long_the_job_of_an_application_may_take(hall: Hall) -> None:
+    queue = JobQueue(hall.services.redis.url, "video_generation", job_timeout=UP_TO_THE_WORKER)
+    job_id = queue.enqueue_for_viewer("newcomer", "short")
+    queue.close()
+    hall.workers.start(1)
+    wait_until(lambda: hall.ended(job_id))
+
+    timeout = Job.fetch(job_id, connection=hall.connection, serializer="json").timeout
+    assert timeout == hall.services.settings.job_timeout
+
+
+def test_a_worker_announces_its_catalog(hall: Hall) -> None:
+    hall.workers.start(1)
+    names = wait_until(lambda: hall.connection.smembers("video:templates"))
+
+    assert names == {b"newcomer/short", b"newcomer/long", b"newcomer/broken"}
 
 
 def test_burst_workers_end_when_the_queue_is_empty(hall: Hall) -> None:
