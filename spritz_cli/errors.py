@@ -178,9 +178,9 @@ def libraries_of(distribution: str) -> Iterator[None]:
     except ModuleNotFoundError as exc:
         if (exc.name or "").startswith("spritz_cli"):
             raise
-        name = f"'{distribution}'" if "[" in distribution else distribution
         raise MissingLibrary(
-            f"this needs {exc.name}, which is not installed", hint=f"Run: pip install {name}"
+            f"this needs {exc.name}, which comes with {distribution}",
+            hint=f"Install {distribution}, from the repository or wheels that this came from.",
         ) from exc
 
 

@@ -138,13 +138,13 @@ def _ffmpeg(_: Settings) -> Check:
 
 
 def _font(_: Settings) -> Check:
-    from spritz_cli.scene import text
+    from spritz_cli.scene import font, text
 
     missing = text.missing_glyphs(CANARY)
     if missing:
         fix = "Reinstall the package fontpkg-figtree."
-        return Check("font", "FAIL", f"{text.FAMILY} lacks {' '.join(missing)}", fix)
-    return Check("font", "ok", f"{text.FAMILY}, {text.font_file().name}")
+        return Check("font", "FAIL", f"{font.FAMILY} lacks {' '.join(missing)}", fix)
+    return Check("font", "ok", f"{font.FAMILY}, {font.font_file().name}")
 
 
 def _redis(settings: Settings) -> Check:

@@ -84,7 +84,7 @@ def warm(
             return _queue(services, items, as_json=as_json)
         outcomes = _make(services, items, sync, workers)
         receipt = money.receipt(services, items, outcomes, began)
-        run = Run(items, outcomes, services.store.place, time.monotonic() - started, receipt)
+        run = Run(items, outcomes, services.store.location, time.monotonic() - started, receipt)
         seen = _seen(services, run) if as_json else None
     report.show(run, min_tier=min_tier, seen=seen)
     if run.failed or run.below(min_tier):
@@ -113,7 +113,7 @@ def _queue(services: Services, items: Sequence[PlanItem], *, as_json: bool) -> N
     queued = enqueue(services, [item for item in items if item.action != "keep"])
     if as_json:
         ids = {template.name: job_id for template, job_id in queued}
-        run = Run(items, (), services.store.place, jobs=ids)
+        run = Run(items, (), services.store.location, jobs=ids)
         return report.show(run, min_tier=None, seen=_seen(services, run))
     console.out(f"{counted(len(queued), 'film')} queued in {services.settings.queue}.")
 

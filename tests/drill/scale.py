@@ -272,7 +272,7 @@ def _package(folder: Path, count: int) -> Path:
 
 
 def _publish_all(folder: Path, url: str) -> None:
-    """Make the film of the first template, and publish a copy for each of the others."""
+    """Make the film of the first template, and publish a copy for each other template."""
     from spritz_cli.films.generate import generate_video
     from spritz_cli.settings import load_settings
 
@@ -282,11 +282,11 @@ def _publish_all(folder: Path, url: str) -> None:
     with Redis.from_url(url, decode_responses=True) as client:
         services = Services(settings, OpenRedis(client, url))
         store, manifest, leases = services.store, services.manifest, services.leases
-        first, *others = services.catalog.templates
+        first, *rest = services.catalog.templates
         outcome = generate_video(services.studio, PlanItem(first, "make", "new"))
         assert outcome.video is not None
         original = store.path(outcome.video)
-        for template in others:
+        for template in rest:
             judge = Judge(services.studio, template)
             with leases.acquire(template.key) as lease, store.staging() as scratch:
                 video, poster, vtt = (scratch / f"film.{kind}" for kind in ("mp4", "webp", "vtt"))

@@ -54,7 +54,7 @@ class House:
     def order(self, template: Template = A, age: float = 100 * DAY, **changes) -> Order:
         """Put an order with its footage into the store, made `age` seconds ago."""
         order = sample_order(template, created_at=time.time() - age, **changes)
-        scratch = self.store.root / "scratch.mp4"
+        scratch = self.store.folder / "scratch.mp4"
         scratch.parent.mkdir(parents=True, exist_ok=True)
         scratch.write_bytes(b"footage")
         told = self.footage.adopt(order, scratch)
@@ -108,7 +108,7 @@ class House:
         return next(film.bytes for film in self.store.videos() if film.hash == video.hash)
 
     def files(self) -> set[Path]:
-        return {path for path in self.store.root.rglob("*") if ".staging" not in path.parts}
+        return {path for path in self.store.folder.rglob("*") if ".staging" not in path.parts}
 
 
 @pytest.fixture
@@ -228,21 +228,21 @@ def test_a_dry_run_changes_nothing_and_tells_everything(house: House) -> None:
 def test_other_files_and_gitkeep_stay_and_empty_topics_go(house: House) -> None:
     house.publish(A)
     house.keep(B, age=40 * DAY)
-    topic = house.store.root / A.persona / A.topic
-    strangers = [house.store.root / ".gitkeep", topic / "notes.txt", topic / "film.mp4"]
+    topic = house.store.folder / A.persona / A.topic
+    strangers = [house.store.folder / ".gitkeep", topic / "notes.txt", topic / "film.mp4"]
     for path in strangers:
         path.touch()
         os.utime(path, (0, 0))
     house.clean(quota_bytes=0)
     assert all(path.exists() for path in strangers)
-    assert not (house.store.root / B.persona / B.topic).exists()
+    assert not (house.store.folder / B.persona / B.topic).exists()
 
 
 def test_linked_folders_are_left_alone(house: House, tmp_path: Path) -> None:
     house.keep(A, age=40 * DAY)
     outside = tmp_path / "outside"
-    (house.store.root / A.persona).rename(outside)
-    (house.store.root / A.persona).symlink_to(outside)
+    (house.store.folder / A.persona).rename(outside)
+    (house.store.folder / A.persona).symlink_to(outside)
     assert house.plan(quota=0).deletions == ()
 
 
@@ -252,8 +252,8 @@ def test_a_plan_made_before_a_link_appeared_deletes_nothing_outside(
     house.keep(A, age=40 * DAY)
     plan = house.plan()
     outside = tmp_path / "outside"
-    (house.store.root / A.persona).rename(outside)
-    (house.store.root / A.persona).symlink_to(outside)
+    (house.store.folder / A.persona).rename(outside)
+    (house.store.folder / A.persona).symlink_to(outside)
     with pytest.raises(StorageError, match="high_utilization"):
         house.apply(plan)
     assert len(list(outside.rglob("*.*"))) == 4
@@ -305,7 +305,7 @@ def test_abandoned_scratch_folders_go_and_those_in_use_stay(house: House) -> Non
 
 def test_an_empty_or_missing_store_is_clean(house: House) -> None:
     assert house.clean()["deletions"] == []
-    assert not house.store.root.exists()
+    assert not house.store.folder.exists()
 
 
 def test_a_processing_or_failed_entry_protects_the_last_film(house: House) -> None:

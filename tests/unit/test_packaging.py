@@ -273,7 +273,7 @@ def test_an_unknown_package_manager_is_an_error(tmp_path: Path) -> None:
     done = _system_package(tmp_path)
 
     assert done.returncode == 3
-    assert "none of these package managers is here: apt-get=libcairo2" in done.stderr
+    assert "none of these package managers is installed: apt-get=libcairo2" in done.stderr
 
 
 def test_without_a_fit_python_the_error_says_what_to_do(tmp_path: Path) -> None:
