@@ -349,13 +349,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.parent:
         die_with_parent(options.parent, STOP_AT_ONCE)
     settings = load_settings()
-    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", level=logging.INFO)
+    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", level=settings.log)
     try:
         templates = _preload(settings)
         worker = _worker(settings, options.tag)
         if templates:
             VideoManifest(worker.connection, settings.key_prefix).announce(templates)
-        worker.work(burst=options.burst, logging_level="INFO")
+        worker.work(burst=options.burst, logging_level=settings.log)
     except VidgenError as exc:
         logger.error("%s %s", exc.message, exc.hint)  # noqa: TRY400
         return exc.exit_code

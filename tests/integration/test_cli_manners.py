@@ -235,6 +235,13 @@ def test_verbose_says_what_is_skipped_on_the_way_to_the_settings(made: Project) 
         assert "not valid TOML" in below.vidgen("lint", "--words", verbose).err
 
 
+def test_the_log_level_governs_the_workers_too(made: Project) -> None:
+    assert made.vidgen("worker", "--burst", "-q").err == ""
+    assert "rq.worker" not in made.vidgen("worker", "--burst").err
+    assert "rq.worker" in made.vidgen("worker", "--burst", "--verbose").err
+    assert "rq.worker" in made.vidgen("worker", "--burst", VIDGEN_LOG="INFO").err
+
+
 def test_a_command_works_alike_in_a_folder_below_the_project(made: Project, tmp_path: Path) -> None:
     shutil.copytree(made.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("*.sock"))
     (tmp_path / "copy" / "pyproject.toml").write_text("[tool.vidgen]\n")
