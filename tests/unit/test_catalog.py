@@ -13,6 +13,7 @@ import pytest
 from spritz_cli.catalog.loader import DECIDING, Catalog, get_template, load_catalog
 from spritz_cli.errors import CatalogError, Problem, UnknownTemplate, UsageError
 from spritz_cli.models import Cue, KeyFigure, TextCard
+from tests.scenes import FROZEN
 
 ROOT = Path(__file__).parents[2]
 SHORT = ROOT / "tests" / "catalogs" / "good" / "short.yaml"
@@ -130,16 +131,10 @@ def test_the_scenes_beside_the_catalog_are_used(tmp_path: Path, scenes: Path) ->
     assert load_catalog(path).get("newcomer", "first_steps").style == "quiet"
 
 
-def test_the_catalog_of_the_repository_is_valid(tmp_path: Path) -> None:
-    path = ROOT / "templates.yaml"
-    named = re.findall(r"fallback_static: (\S+)", path.read_text("utf-8"))
-    for name in ["card.svg.j2", *named]:
-        (tmp_path / name).touch()
+def test_the_catalog_of_the_repository_is_valid() -> None:
+    templates = load_catalog(ROOT / "templates.yaml").templates
 
-    catalog = load_catalog(path, tmp_path)
-
-    assert len(catalog.templates) == 20
-    assert len({template.key for template in catalog.templates}) == 20
+    assert len({template.key for template in templates}) == len(templates) > 0
 
 
 # Choosing
@@ -147,7 +142,7 @@ def test_the_catalog_of_the_repository_is_valid(tmp_path: Path) -> None:
 
 def test_a_catalog_of_two_thousand_full_templates_is_read_like_a_small_one(tmp_path: Path) -> None:
     path = tmp_path / "templates.yaml"
-    path.write_text(_hundredfold((ROOT / "templates.yaml").read_text("utf-8")), "utf-8")
+    path.write_text(_hundredfold(FROZEN.read_text("utf-8")), "utf-8")
 
     catalog = load_catalog(path, ROOT / "svg_templates")
 
