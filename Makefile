@@ -6,7 +6,7 @@
 PY := .venv/bin/python
 ARGS ?=
 
-.PHONY: help install warm plan status doctor test golden test-all test-s3 test-kills test-gateways lint format check lock drill drill-scale bench-peers wheel clean
+.PHONY: help install warm plan status doctor test cover golden test-all test-s3 test-kills test-gateways lint format check lock drill drill-scale bench-peers wheel clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -29,6 +29,9 @@ doctor: install ## Check this machine, with fixes
 
 test: install ## Run the tests
 	@$(PY) -m pytest -n auto $(ARGS)
+
+cover: ## Run the tests, and show what they cover
+	@$(MAKE) --no-print-directory test ARGS="--cov $(ARGS)"
 
 golden: install ## Write the golden frames anew, after looking at the films
 	@$(PY) -m tests.golden.write
@@ -59,7 +62,7 @@ format: install ## Put imports and layout in order
 	@$(PY) -m ruff check --fix-only --quiet .
 	@$(PY) -m ruff format .
 
-check: lint test ## What .ci/run asks of every change
+check: lint cover ## What .ci/run asks of every change
 
 lock: install ## Resolve pyproject.toml into requirements.lock (ARGS=--upgrade: newest)
 	@$(PY) -m pip --quiet install uv==0.13.9
