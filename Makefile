@@ -64,10 +64,11 @@ format: install ## Put imports and layout in order
 
 check: lint cover ## What .ci/run asks of every change
 
-lock: install ## Resolve pyproject.toml into requirements.lock (ARGS=--upgrade: newest)
+lock: install ## Resolve both pyproject.toml into requirements.lock (ARGS=--upgrade: newest)
 	@$(PY) -m pip --quiet install uv==0.13.9
 	@$(PY) -m uv --quiet pip compile pyproject.toml --extra dev --universal \
-		--generate-hashes --no-header --no-emit-index-url --output-file requirements.lock $(ARGS)
+		--generate-hashes --no-header --no-emit-index-url \
+		--no-emit-package spritz-vidgen-reader --output-file requirements.lock $(ARGS)
 
 drill: install ## Rehearse faults: kills, a lost Redis, a wrong clock (ARGS="--times 50 --fault kill-worker")
 	@$(PY) -m tests.drill $(ARGS)
@@ -80,7 +81,8 @@ bench-peers: install ## Measure one scene with other tools too (installs 1.4 GB 
 	@sh bench/peers/setup
 	@$(PY) bench/peers/run.py $(ARGS)
 
-wheel: install ## Build the wheel into dist/
+wheel: install ## Build both wheels into dist/
+	@cd reader && ../$(PY) -m hatchling build -t wheel -d ../dist
 	@$(PY) -m hatchling build -t wheel
 
 clean: ## Remove .venv, caches and builds; films and Redis data stay

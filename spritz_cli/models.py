@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, NewType, get_args
 
 from spritz_cli.errors import UsageError
 
@@ -17,12 +17,32 @@ Status = Literal["processing", "ready", "failed"]
 #: Best first.
 TIERS: tuple[Tier, ...] = get_args(Tier)
 
+#: What a film may cost: what the daily cap allows, anything, or only what was paid before.
+Spending = Literal["capped", "unlimited", "nothing"]
+
+#: The end of an obstacle that stays until what is asked for changes, in epoch seconds.
+NEVER = 4_102_444_800.0
+
 MANIFEST_SCHEMA = "1"
 
 
-def dollars(micro: int) -> str:
+#: An amount of money in micro-dollars: exact, and whole.
+MicroUSD = NewType("MicroUSD", int)
+
+FREE = MicroUSD(0)
+
+
+def add_up(amounts: Iterable[MicroUSD]) -> MicroUSD:
+    return MicroUSD(sum(amounts))
+
+
+def micros(usd: float) -> MicroUSD:
+    return MicroUSD(round(usd * 1_000_000))
+
+
+def dollars(amount: MicroUSD) -> str:
     """Write micro-dollars as dollars, to the cent or as exactly as it takes: "1.60"."""
-    whole, rest = divmod(micro, 1_000_000)
+    whole, rest = divmod(amount, 1_000_000)
     cents = f"{rest:06d}".rstrip("0")
     return f"{whole}.{cents:0<2}"
 
@@ -114,12 +134,25 @@ class Template:
         return values
 
 
+class Obstacle(NamedTuple):
+    """Why a tier does not make a film, and until when (epoch seconds) it is not to be asked.
+
+    `reason` is the code that the manifest records: `not_configured`, `unpriced`,
+    `budget`, `provider_error`, `moderation` or `render_error`; `message` is one line
+    for people, empty where the reason is no news.
+    """
+
+    reason: str
+    message: str = ""
+    until: float = 0.0
+
+
 class Source(NamedTuple):
     """Where the generated footage of a film comes from and what it cost, in micro-dollars."""
 
     provider: str
     model: str
-    micro: int
+    cost_micros: MicroUSD
 
 
 class RenderedFilm(NamedTuple):

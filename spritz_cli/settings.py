@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,26 +63,14 @@ class Settings:
     daily_budget_usd: float = 5.0
 
     @property
-    def ignores_budget(self) -> bool:
-        return math.isinf(self.daily_budget_usd)
-
-    @property
     def job_timeout(self) -> float:
         """Seconds that one film may take: the drawing, and before it the provider's time."""
         return RENDER_SECONDS + (2 * self.provider_deadline_seconds if self.provider else 0.0)
 
-    def without_cap(self) -> Settings:
-        """Return the same settings for a run that may spend more than the daily budget."""
-        return replace(self, daily_budget_usd=math.inf)
-
     def environment(self) -> dict[str, str]:
         """Return the variables that give a child process these same settings."""
         values = {variable: getattr(self, name) for name, variable in VARIABLES.items()}
-        return {
-            variable: str(value)
-            for variable, value in values.items()
-            if value is not None and value != math.inf
-        }
+        return {variable: str(value) for variable, value in values.items() if value is not None}
 
 
 def load_settings(
@@ -102,7 +89,7 @@ def load_settings(
     catalog = _path(cwd, values.pop("catalog", None)) or _default_catalog(cwd)
     return Settings(
         catalog=catalog,
-        scenes=_scenes_for(catalog),
+        scenes=scenes_for(catalog),
         videos_dir=parse_location(values.pop("videos_dir", "videos"), cwd),
         state_dir=_path(cwd, values.pop("state_dir", None)) or cwd / ".vidgen",
         **{name: _parse(name, value) for name, value in values.items()},
@@ -120,14 +107,27 @@ def shipped(name: str) -> Path:
     return installed if installed.exists() else PACKAGE.parent / name
 
 
+def scenes_for(catalog: Path) -> Path:
+    """Return the folder of the scene files that a catalog draws by default."""
+    folder = beside(catalog, "svg_templates")
+    return folder if _is_there(folder) and folder.is_dir() else shipped("svg_templates")
+
+
+def beside(catalog: Path, name: str) -> Path:
+    """Return the file or folder beside a catalog, or else beside the one that it is a link to."""
+    here = catalog.parent / name
+    there = Path(os.path.realpath(catalog)).parent / name
+    return here if _is_there(here) or not _is_there(there) else there
+
+
+def _is_there(path: Path) -> bool:
+    # Path.exists() raises if a folder may not be searched: reading the catalog says so better.
+    return os.access(path, os.F_OK)
+
+
 def _default_catalog(cwd: Path) -> Path:
     local = cwd / "templates.yaml"
     return local if local.exists() else shipped("templates.yaml")
-
-
-def _scenes_for(catalog: Path) -> Path:
-    beside = catalog.parent / "svg_templates"
-    return beside if beside.is_dir() else shipped("svg_templates")
 
 
 def _path(cwd: Path, value: str | Path | None) -> Path | None:

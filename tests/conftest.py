@@ -37,7 +37,7 @@ def _deviations(report: pytest.TestReport) -> Iterator[tuple[str, ...]]:
     for name, value in getattr(report, "user_properties", ()):
         if name == "deviation":
             quirk, outcome, posts, *amounts = value
-            yield quirk, outcome, str(posts), *(f"${dollars(micro)}" for micro in amounts)
+            yield quirk, outcome, str(posts), *(f"${dollars(amount)}" for amount in amounts)
 
 
 @pytest.fixture(scope="session", autouse=True)

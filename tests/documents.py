@@ -21,8 +21,10 @@ ROOT = Path(__file__).parents[1]
 _REFERENCE = ROOT / "docs" / "reference.md"
 SCHEMAS = PACKAGE / "cli" / "schemas"
 
-DOCUMENTS = tuple(
-    sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "svg_templates" / "README.md"])
+_ELSEWHERE = ("reader", "svg_templates")
+DOCUMENTS = (
+    *sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]),
+    *(ROOT / folder / "README.md" for folder in _ELSEWHERE),
 )
 
 WIDTH = 80

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from redis import Redis
 
+from spritz_cli.catalog.providers import load_profile
 from spritz_cli.errors import VidgenError
+from spritz_cli.models import MicroUSD
 from spritz_cli.settings import shipped
 from spritz_cli.storage.budget import DailyBudget
 from spritz_cli.storage.files.scratch import ScratchFolders
@@ -22,10 +24,9 @@ from spritz_cli.tiers.brief import brief_for
 from spritz_cli.tiers.provider import Provider
 from spritz_cli.tiers.purchase import Purchase
 from spritz_cli.videos_api.client import VideosAPI
-from spritz_cli.videos_api.profiles import load_profile
 
 
-def main(redis_url: str, base_url: str, videos: Path, topic: str, cap_micro: int) -> int:
+def main(redis_url: str, base_url: str, videos: Path, topic: str, cap_micros: MicroUSD) -> int:
     template = sample_template(topic=topic, duration_seconds=8)
     redis = Redis.from_url(redis_url, decode_responses=True)
     lease = Leases(redis).acquire(template.key)
@@ -42,7 +43,7 @@ def main(redis_url: str, base_url: str, videos: Path, topic: str, cap_micro: int
         profile=profile,
         model=profile.model,
         connect=lambda: VideosAPI(profile, "sk-of-this-test"),
-        budget=DailyBudget(redis, cap_micro=cap_micro),
+        budget=DailyBudget(redis, cap_micros=cap_micros),
         circuit=Circuit(*shared),
         slots=Slots(*shared, profile.max_in_flight, seconds=2.0),
         gate=Gate(*shared, seconds=2.0),
@@ -65,4 +66,4 @@ def main(redis_url: str, base_url: str, videos: Path, topic: str, cap_micro: int
 
 if __name__ == "__main__":
     url, base, folder, name, cap = sys.argv[1:]
-    sys.exit(main(url, base, Path(folder), name, int(cap)))
+    sys.exit(main(url, base, Path(folder), name, MicroUSD(int(cap))))

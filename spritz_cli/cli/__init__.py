@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import atexit
 import gc
+import sys
 from collections.abc import Sequence
+
+from spritz_cli.errors import MissingLibrary, libraries_of
 
 INTERRUPTED = 130
 
@@ -28,9 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     try:
-        from spritz_cli.cli.app import run
+        with libraries_of("spritz-vidgen"):
+            from spritz_cli.cli.app import run
 
         return run(arguments)
+    except MissingLibrary as error:
+        print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
+        return error.exit_code
     except KeyboardInterrupt:
         # While all that is imported, or between the command and its end.
         return INTERRUPTED

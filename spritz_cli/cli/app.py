@@ -17,7 +17,7 @@ import typer
 from spritz_cli.cli import INTERRUPTED, console
 from spritz_cli.cli.options import Invocation
 from spritz_cli.cli.quick import LateCommands, QuickGroup
-from spritz_cli.errors import UsageError, VidgenError
+from spritz_cli.errors import UsageError, VidgenError, libraries_of
 
 PIPE_CLOSED = 141
 
@@ -153,17 +153,16 @@ def _answer(given: list[str], invocation: Invocation) -> int:
 
 
 def _run_command(given: list[str], invocation: Invocation) -> int:
-    code = app(args=globals_first(given), prog_name="vidgen", standalone_mode=False, obj=invocation)
+    arguments = globals_first(given)
+    with libraries_of("spritz-vidgen"):
+        code = app(args=arguments, prog_name="vidgen", standalone_mode=False, obj=invocation)
     return code if isinstance(code, int) else 0
 
 
 def _print_version() -> NoReturn:
-    from importlib.metadata import PackageNotFoundError, version
+    from spritz_cli import __version__
 
-    try:
-        console.out(f"vidgen {version('vidgen')}")
-    except PackageNotFoundError:
-        console.out("vidgen, from a checkout that is not installed")
+    console.out(f"vidgen {__version__}")
     raise typer.Exit
 
 

@@ -13,8 +13,8 @@ from spritz_cli.cli import console
 from spritz_cli.cli.console import Column
 from spritz_cli.cli.options import Json, settings_of
 from spritz_cli.cli.quick import QuickCommand
-from spritz_cli.cli.units import counted, span
-from spritz_cli.models import dollars
+from spritz_cli.cli.units import counted, span, usd
+from spritz_cli.models import MicroUSD, add_up, dollars
 
 if TYPE_CHECKING:
     from spritz_cli.storage.budget import Charge, DailyBudget, Day
@@ -70,10 +70,10 @@ class Spending:
         reset = date.fromisoformat(today.date) + timedelta(days=1)
         return {
             "date": today.date,
-            "cap_usd": _usd(today.cap_micro),
-            "spent_usd": _usd(today.spent),
-            "held_usd": _usd(today.held),
-            "left_usd": _usd(today.left),
+            "cap_usd": usd(today.cap_micros),
+            "spent_usd": usd(today.spent),
+            "held_usd": usd(today.held),
+            "left_usd": usd(today.left),
             "resets_at": f"{reset.isoformat()}T00:00:00+00:00",
             "resets_in_seconds": round(self.seconds_to_reset),
             "templates": [
@@ -89,15 +89,15 @@ class Sums:
     """How many orders some charges are for, and what they add up to in micro-dollars."""
 
     orders: int
-    spent: int
-    held: int
+    spent: MicroUSD
+    held: MicroUSD
 
     @classmethod
     def of(cls, charges: Iterable[Charge]) -> Sums:
         charges = list(charges)
-        spent = [charge.micro for charge in charges if charge.state == "spent"]
-        held = [charge.micro for charge in charges if charge.state == "held"]
-        return cls(len(charges), sum(spent), sum(held))
+        spent = [charge.cost_micros for charge in charges if charge.state == "spent"]
+        held = [charge.cost_micros for charge in charges if charge.state == "held"]
+        return cls(len(charges), add_up(spent), add_up(held))
 
     def row(self) -> list[str]:
         return [str(self.orders), f"${dollars(self.spent)}", f"${dollars(self.held)}"]
@@ -105,8 +105,8 @@ class Sums:
     def document(self) -> dict[str, Any]:
         return {
             "orders": self.orders,
-            "spent_usd": _usd(self.spent),
-            "held_usd": _usd(self.held),
+            "spent_usd": usd(self.spent),
+            "held_usd": usd(self.held),
         }
 
 
@@ -135,7 +135,7 @@ def _show(spending: Spending) -> None:
 def _lines(today: Day) -> list[tuple[str, str]]:
     waiting = "  not known for certain yet, counts as spent" if today.held else ""
     return [
-        ("cap", "none" if today.cap_micro is None else f"${dollars(today.cap_micro)}"),
+        ("cap", "none" if today.cap_micros is None else f"${dollars(today.cap_micros)}"),
         ("spent", f"${dollars(today.spent)}"),
         ("held", f"${dollars(today.held)}{waiting}"),
         ("left", "no limit" if today.left is None else f"${dollars(today.left)}"),
@@ -144,7 +144,7 @@ def _lines(today: Day) -> list[tuple[str, str]]:
 
 def _nothing(days: int, today: Day) -> str:
     when = "today" if days == 1 else f"in the last {counted(days, 'day')}"
-    cap = today.cap_micro
+    cap = today.cap_micros
     limit = "there is no cap" if cap is None else f"a day may cost ${dollars(cap)}"
     return f"Nothing was spent on generated footage {when}; {limit}."
 
@@ -155,7 +155,3 @@ def _by_template(charges: Iterable[Charge]) -> list[tuple[str, Sums]]:
     return [
         (name, Sums.of(charge for charge in charges if charge.template == name)) for name in names
     ]
-
-
-def _usd(micro: int | None) -> float | None:
-    return None if micro is None else micro / 1_000_000

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,9 +14,8 @@ from spritz_cli.cli.units import counted, parse_span, size
 from spritz_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from spritz_cli.films.cleanup import CleanupPlan, Deletion
+    from spritz_cli.films.cleanup import CleanupResult
 
-GIGABYTE = 1024**3
 MOST_GIGABYTES = 1_000_000
 
 COLUMNS = (Column("FILE"), Column("SIZE", right=True), Column("REASON"))
@@ -48,28 +46,23 @@ def cleanup(
     Example: vidgen cleanup --dry-run
     """
     from spritz_cli.bootstrap import open_services
-    from spritz_cli.films.cleanup import apply_cleanup, plan_cleanup
+    from spritz_cli.films import cleanup as films
 
     settings = settings_of(context)
     quota = settings.disk_quota_gb if quota_gb is None else _required_quota(quota_gb)
     with open_services(settings) as services:
-        store, manifest, leases = services.store, services.manifest, services.leases
-        plan = plan_cleanup(
-            store,
-            manifest,
+        result = films.cleanup(
+            services.studio,
             services.catalog,
-            leases,
-            quota_bytes=int(quota * GIGABYTE),
+            quota_bytes=round(quota * films.GB),
             footage=services.footage,
             grace_seconds=parse_span(grace),
+            dry_run=dry_run,
         )
-        done = plan.deletions
-        if not dry_run:
-            done = apply_cleanup(plan, store, manifest, leases, services.footage)
     if as_json:
-        console.document(_document(plan, done, dry_run=dry_run))
+        console.document(result.document())
     else:
-        _show(plan, done, dry_run=dry_run)
+        _show(result)
 
 
 def _required_quota(given: float) -> float:
@@ -82,30 +75,14 @@ def _required_quota(given: float) -> float:
     )
 
 
-def _show(plan: CleanupPlan, done: Sequence[Deletion], *, dry_run: bool) -> None:
-    rows = [(str(item.path), size(item.bytes), item.reason) for item in done]
+def _show(result: CleanupResult) -> None:
+    deletions = result.deletions
+    rows = [(str(item.path), size(item.bytes), item.reason) for item in deletions]
     if rows:
         console.table(COLUMNS, rows)
-    verb = "would be deleted" if dry_run else "deleted"
-    freed = size(sum(item.bytes for item in done))
+    verb = "would be deleted" if result.dry_run else "deleted"
+    freed = size(sum(item.bytes for item in deletions))
     console.out(
-        f"{counted(len(done), 'file')} {verb} ({freed}); "
-        f"films {'take' if dry_run else 'took'} {size(plan.disk_usage_bytes)}."
+        f"{counted(len(deletions), 'file')} {verb} ({freed}); "
+        f"films {'take' if result.dry_run else 'took'} {size(result.plan.disk_usage_bytes)}."
     )
-
-
-def _document(plan: CleanupPlan, done: Sequence[Deletion], *, dry_run: bool) -> dict[str, Any]:
-    from spritz_cli.films.cleanup import counts
-
-    films = [deletion for removal in plan.removals for deletion in removal.deletions]
-    freed = sum(item.bytes for item in done if item in films)
-    left = plan.disk_usage_bytes - (0 if dry_run else freed)
-    return {
-        "dry_run": dry_run,
-        **counts(done),
-        "disk_usage_gb": round(left / GIGABYTE, 6),
-        "bytes_freed": 0 if dry_run else sum(item.bytes for item in done),
-        "deletions": [
-            {"path": str(item.path), "bytes": item.bytes, "reason": item.reason} for item in done
-        ],
-    }

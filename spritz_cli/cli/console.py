@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from spritz_cli.errors import CatalogError, StorageError, VidgenError
+from spritz_cli.errors import InvalidFile, StorageError, VidgenError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -95,14 +95,14 @@ def discard_output() -> None:
 
 def error(problem: VidgenError) -> None:
     """Write what is wrong and what to do about it, to stderr."""
-    if isinstance(problem, CatalogError):
-        return _catalog_error(problem)
+    if isinstance(problem, InvalidFile):
+        return _file_error(problem)
     _complaint(problem.message, problem.hint)
 
 
 def error_document(problem: VidgenError, *, on_one_line: bool = False) -> None:
     """Write the JSON document of a command that could not answer."""
-    problems = problem.problems if isinstance(problem, CatalogError) else ()
+    problems = problem.problems if isinstance(problem, InvalidFile) else ()
     answer: dict[str, Any] = {
         "message": problem.message,
         "hint": problem.hint,
@@ -184,7 +184,7 @@ def _escaped(text: str) -> str:
     )
 
 
-def _catalog_error(problem: CatalogError) -> None:
+def _file_error(problem: InvalidFile) -> None:
     for item in problem.problems:
         _complaint(str(item), item.hint)
     count = len(problem.problems)

@@ -208,6 +208,16 @@ def _catalog(settings: Settings) -> Check:
 
 
 def _footage(settings: Settings) -> Check:
+    from spritz_cli.catalog.providers import provider_files, provider_problems
+
+    check = _provider(settings)
+    problems = provider_problems(provider_files(settings.catalog))
+    if check.state != "ok" or not problems:
+        return check
+    return Check("footage", "warn", f"{check.detail}; {problems[0]}", problems[0].hint)
+
+
+def _provider(settings: Settings) -> Check:
     from datetime import UTC, datetime
 
     from spritz_cli.bootstrap import provider_profile

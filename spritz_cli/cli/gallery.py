@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spritz_cli import __version__
 from spritz_cli.cli import console
 from spritz_cli.cli.options import Json, Persona, Topic, selection, settings_of
 from spritz_cli.cli.plan import planned
@@ -191,7 +192,7 @@ def _page(exhibits: Sequence[Exhibit], findings: Findings, comparison: Compariso
         title=title,
         made_at=now,
         made=_moment(now),
-        version=_version(),
+        version=__version__,
         exhibits=exhibits,
         summary=[*_summary(exhibits, findings), *_since(comparison)],
         comparison=comparison,
@@ -234,15 +235,6 @@ def _moment(moment: str | None) -> str:
         return "at an unknown time"
     when = datetime.fromisoformat(moment).astimezone(UTC)
     return f"{when.day} {when:%b %Y, %H:%M} UTC"
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("vidgen")
-    except PackageNotFoundError:
-        return "from a checkout"
 
 
 def _outcome(exhibits: Sequence[Exhibit], comparison: Comparison | None) -> str:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spritz_cli.cli import console
 from spritz_cli.cli.console import Cell, Column
-from spritz_cli.cli.units import price, span
-from spritz_cli.models import Outcome
+from spritz_cli.cli.units import price, span, usd
+from spritz_cli.models import FREE, NEVER, MicroUSD, Obstacle, Outcome, Video, add_up, micros
 
 if TYPE_CHECKING:
     from spritz_cli.bootstrap import Services
@@ -23,9 +23,6 @@ LINE = (
     Column("PRICE", right=True),
     Column("SUM", right=True),
 )
-
-#: What counts as never.
-YEAR_SECONDS = 365 * 86_400
 
 
 def today(services: Services) -> Day | None:
@@ -45,7 +42,7 @@ def warn_of_retirement(services: Services) -> None:
 
 def begin(services: Services, items: Iterable[PlanItem]) -> None:
     """Give the provider a new chance: whatever broke it may have been mended since."""
-    if services.provider and any(item.micro for item in items):
+    if services.provider and any(item.cost_micros for item in items):
         warn_of_retirement(services)
         services.provider.circuit.close()
 
@@ -56,37 +53,39 @@ def show_line(items: Sequence[PlanItem], day: Day | None) -> None:
     if day is None or not (bought or owed):
         return
     console.out()
-    total = 0
+    total = FREE
     rows: list[list[str | Cell]] = []
     for item in (*bought, *owed):
         if owed and item is owed[0]:
             rows.append([Cell(f"── {_end(day)} ──", "yellow"), "", "", ""])
-        micro = item.micro or item.owed_micro
-        total += micro
-        style = "dim" if item.owed_micro else ""
+        cost = item.cost_micros or item.owed_micros
+        total = add_up([total, cost])
+        style = "dim" if item.owed_micros else ""
         name = Cell(item.template.name, style)
-        rows.append([name, str(item.template.priority), price(micro), Cell(price(total), style)])
+        rows.append([name, str(item.template.priority), price(cost), Cell(price(total), style)])
     console.table(LINE, rows)
 
 
 def totals(items: Sequence[PlanItem]) -> str:
     """Say in a sentence what a plan costs."""
-    cost, owed = sum(item.micro for item in items), sum(item.owed_micro for item in items)
+    cost = add_up(item.cost_micros for item in items)
+    owed = add_up(item.owed_micros for item in items)
     later = f"; footage for {price(owed)} waits for another day's budget" if owed else ""
     return f"Costs {price(cost)}{later}."
 
 
 def obstacle(item: PlanItem) -> str:
     """Say why a film has no generated footage, and when that is tried again."""
-    return f"footage {next_try(item.obstacle, item.retry_at)}" if item.obstacle else ""
+    return f"footage {next_try(item.obstacle)}" if item.obstacle else ""
 
 
-def next_try(error: str, retry_at: float) -> str:
-    """Say when footage is asked for again, at an epoch second, and why it is not there yet."""
-    wait = retry_at - time.time()
-    if wait > YEAR_SECONDS:
-        return f"not to be had: {error}"
-    return f"{f'tried again in {span(wait)}' if wait > 0 else 'due'}: {error}"
+def next_try(obstacle: Obstacle) -> str:
+    """Say when footage is asked for again, and why it is not there yet."""
+    reason = obstacle.message or obstacle.reason
+    if obstacle.until >= NEVER:
+        return f"not to be had: {reason}"
+    wait = obstacle.until - time.time()
+    return f"{f'tried again in {span(wait)}' if wait > 0 else 'due'}: {reason}"
 
 
 def budget_document(day: Day | None) -> dict[str, Any] | None:
@@ -95,10 +94,10 @@ def budget_document(day: Day | None) -> dict[str, Any] | None:
         return None
     return {
         "date": day.date,
-        "cap_usd": _usd(day.cap_micro),
-        "spent_usd": _usd(day.spent),
-        "held_usd": _usd(day.held),
-        "left_usd": _usd(day.left),
+        "cap_usd": usd(day.cap_micros),
+        "spent_usd": usd(day.spent),
+        "held_usd": usd(day.held),
+        "left_usd": usd(day.left),
     }
 
 
@@ -109,17 +108,17 @@ class Receipt(NamedTuple):
     there already below a new drawing. `prevented`: what the daily cap put off.
     """
 
-    spent: int
-    cached: int
-    redrawn: int
-    prevented: int
+    spent: MicroUSD
+    cached: MicroUSD
+    redrawn: MicroUSD
+    prevented: MicroUSD
 
     def document(self) -> dict[str, float | None]:
         return {
-            "spent_usd": _usd(self.spent),
-            "saved_by_cache_usd": _usd(self.cached),
-            "saved_by_redrawing_usd": _usd(self.redrawn),
-            "prevented_by_cap_usd": _usd(self.prevented),
+            "spent_usd": usd(self.spent),
+            "saved_by_cache_usd": usd(self.cached),
+            "saved_by_redrawing_usd": usd(self.redrawn),
+            "prevented_by_cap_usd": usd(self.prevented),
         }
 
     def __str__(self) -> str:
@@ -129,7 +128,7 @@ class Receipt(NamedTuple):
             "saved by free redrawing": self.redrawn,
             "put off by the daily cap": self.prevented,
         }
-        told = [f"{price(micro)} {what}" for what, micro in amounts.items() if micro]
+        told = [f"{price(amount)} {what}" for what, amount in amounts.items() if amount]
         return f"Footage: {', '.join(told) or 'nothing spent'}."
 
 
@@ -142,26 +141,28 @@ def receipt(
     """Add up what a run that began at an epoch second cost; None if footage plays no part."""
     paid = _paid_since(services, items, began)
     results = {outcome.name: outcome for outcome in outcomes}
-    cached = redrawn = prevented = 0
+    cached, redrawn, prevented = list[MicroUSD](), list[MicroUSD](), list[MicroUSD]()
     for item in items:
         outcome = results.get(item.template.name)
         video = outcome.video if outcome else item.video
-        cost = _micro(video.cost_usd) if video and video.fallback_used == "sora" else 0
-        made = outcome is not None and outcome.status == "made"
-        cached += 0 if made else cost
-        redrawn += max(0, cost - paid.get(item.template.name, 0)) if made else 0
-        put_off = bool(video and video.fallback_reason == "budget") and item.micro and made
-        prevented += item.owed_micro or (item.micro if put_off else 0)
-    found = Receipt(sum(paid.values()), cached, redrawn, prevented)
-    return found if services.profile or found != Receipt(0, 0, 0, 0) else None
+        cost = _cost(video) if video and video.fallback_used == "sora" else FREE
+        if outcome is not None and outcome.status == "made":
+            redrawn.append(MicroUSD(max(0, cost - paid.get(item.template.name, 0))))
+            put_off = video is not None and video.fallback_reason == "budget"
+            prevented.append(item.owed_micros or (item.cost_micros if put_off else FREE))
+        else:
+            cached.append(cost)
+            prevented.append(item.owed_micros)
+    found = Receipt(add_up(paid.values()), *map(add_up, (cached, redrawn, prevented)))
+    return found if services.profile or any(found) else None
 
 
-def _paid_since(services: Services, items: Iterable[PlanItem], began: float) -> dict[str, int]:
+def _paid_since(services: Services, items: Iterable[PlanItem], began: float) -> dict[str, MicroUSD]:
     from spritz_cli.storage.footage import CHARGED
 
     return {
-        item.template.name: sum(
-            order.micro
+        item.template.name: add_up(
+            order.cost_micros
             for order in services.footage.orders(item.template)
             if order.state in CHARGED and (order.sent_at or 0.0) >= began
         )
@@ -173,16 +174,15 @@ def _in_order(items: Iterable[PlanItem]) -> tuple[list[PlanItem], list[PlanItem]
     from spritz_cli.films.planning import most_valuable_first
 
     ordered = most_valuable_first(items)
-    return [item for item in ordered if item.micro], [item for item in ordered if item.owed_micro]
+    return [item for item in ordered if item.cost_micros], [
+        item for item in ordered if item.owed_micros
+    ]
 
 
 def _end(day: Day) -> str:
-    return f"today's budget ends here: {price(day.left or 0)} of {price(day.cap_micro or 0)} left"
+    left, cap = price(day.left or FREE), price(day.cap_micros or FREE)
+    return f"today's budget ends here: {left} of {cap} left"
 
 
-def _usd(micro: int | None) -> float | None:
-    return None if micro is None else micro / 1_000_000
-
-
-def _micro(cost_usd: str | None) -> int:
-    return round(float((cost_usd or "0").replace(",", "")) * 1_000_000)
+def _cost(video: Video) -> MicroUSD:
+    return micros(float((video.cost_usd or "0").replace(",", "")))

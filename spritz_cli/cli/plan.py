@@ -14,6 +14,7 @@ from spritz_cli.cli.console import Cell, Column
 from spritz_cli.cli.options import Json, Persona, Selection, Topic, selection, settings_of
 from spritz_cli.cli.quick import QuickCommand
 from spritz_cli.cli.units import price
+from spritz_cli.models import Spending
 
 if TYPE_CHECKING:
     from spritz_cli.bootstrap import Services
@@ -56,18 +57,14 @@ def plan(
         show(services, items, as_json=as_json)
 
 
-def planned(services: Services, wanted: Selection, *, force: bool) -> Sequence[PlanItem]:
+def planned(
+    services: Services, wanted: Selection, *, force: bool, spending: Spending = "capped"
+) -> Sequence[PlanItem]:
     """Plan the selected templates of the catalog."""
     from spritz_cli.films import planning
 
-    return planning.plan(
-        services.catalog.select(wanted.persona, wanted.topic),
-        store=services.store,
-        manifest=services.manifest,
-        tiers=services.tiers,
-        budget=services.budget if services.profile else None,
-        force=force,
-    ).items
+    templates = services.catalog.select(wanted.persona, wanted.topic)
+    return planning.plan(services.studio, templates, force=force, spending=spending).items
 
 
 def show(services: Services, items: Sequence[PlanItem], *, as_json: bool) -> None:
@@ -89,8 +86,8 @@ def _documents(
     items: Sequence[PlanItem], counts: Mapping[Action, int], day: Day | None
 ) -> dict[str, Any]:
     prices = {
-        "cost_usd": sum(item.micro for item in items) / 1_000_000,
-        "owed_usd": sum(item.owed_micro for item in items) / 1_000_000,
+        "cost_usd": sum(item.cost_micros for item in items) / 1_000_000,
+        "owed_usd": sum(item.owed_micros for item in items) / 1_000_000,
     }
     return {
         "items": [_document(item) for item in items],
@@ -106,7 +103,7 @@ def _rows(item: PlanItem) -> list[list[str | Cell]]:
         item.template.name,
         _reason(item),
         item.tier,
-        price(item.micro),
+        price(item.cost_micros),
     ]
     lines = filter(None, [*item.differences[1:], money.obstacle(item)])
     more: list[list[str | Cell]] = [["", "", line, "", ""] for line in lines]
@@ -115,7 +112,7 @@ def _rows(item: PlanItem) -> list[list[str | Cell]]:
 
 def _reason(item: PlanItem) -> str:
     reason = ": ".join([item.reason, *item.differences[:1]])
-    return f"{reason}; footage waits for the budget" if item.owed_micro else reason
+    return f"{reason}; footage waits for the budget" if item.owed_micros else reason
 
 
 def _sign(item: PlanItem) -> str:
@@ -134,7 +131,7 @@ def _document(item: PlanItem) -> dict[str, Any]:
         "differences": list(item.differences),
         "tier": item.tier,
         "cost_usd": item.cost_usd,
-        "owed_usd": item.owed_micro / 1_000_000,
-        "obstacle": item.obstacle or None,
+        "owed_usd": item.owed_micros / 1_000_000,
+        "obstacle": item.obstacle.message if item.obstacle else None,
         "video": asdict(item.video) if item.video else None,
     }

@@ -260,7 +260,7 @@ def _show_in_full(entry: Entry) -> None:
         fields["age"] = age(entry.video.created_at)
         fields |= entry.video.to_fields()
     if entry.owed is not None:
-        fields["footage"] = money.next_try(entry.owed.error, entry.owed.retry_at)
+        fields["footage"] = money.next_try(entry.owed.obstacle)
     width = max(map(len, fields))
     for name, value in fields.items():
         console.out(f"  {name.ljust(width)}  {value}")

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 
 from spritz_cli.errors import UsageError
-from spritz_cli.models import dollars
+from spritz_cli.models import MicroUSD, dollars
 
 SPAN = r"(\d+(?:\.\d+)?)\s*([smhd]?)"
 UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -56,9 +56,14 @@ def parse_span(text: str) -> float:
     return float(match[1]) * UNIT_SECONDS[match[2]]
 
 
-def price(micro: int) -> str:
+def usd(amount: MicroUSD | None) -> float | None:
+    """Return dollars, as JSON documents say them; None stays None."""
+    return None if amount is None else amount / 1_000_000
+
+
+def price(amount: MicroUSD) -> str:
     """Write micro-dollars as an amount: $1.60, or as exactly as it takes: $0.0375."""
-    return f"${dollars(micro)}"
+    return f"${dollars(amount)}"
 
 
 def counted(count: int, noun: str, nouns: str | None = None) -> str:

@@ -17,7 +17,7 @@ from spritz_cli.cli.quick import QuickCommand
 from spritz_cli.cli.report import Run
 from spritz_cli.cli.units import counted
 from spritz_cli.errors import UsageError
-from spritz_cli.models import Outcome, Template, Tier
+from spritz_cli.models import Outcome, Spending, Template, Tier
 
 if TYPE_CHECKING:
     from spritz_cli.bootstrap import Services
@@ -64,17 +64,17 @@ def warm(
     _refuse_contradictions(sync, no_wait)
     started, began = time.monotonic(), time.time()
     settings = settings_of(context)
-    if ignore_budget:
-        settings = settings.without_cap()
+    spending: Spending = "unlimited" if ignore_budget else "capped"
     # Patient: a server that answered once may restart without ending the run.
     with outliving_the_terminal(), open_services(settings, patience="long") as services:
-        items = plans.planned(services, wanted, force=force)
+        items = plans.planned(services, wanted, force=force, spending=spending)
         if dry_run:
             return plans.show(services, items, as_json=as_json)
+        services.manifest.announce(services.catalog.templates)
         money.begin(services, items)
         if no_wait:
-            return _queue(services, items, force=force, as_json=as_json)
-        outcomes = _make(services, items, sync, workers, force)
+            return _queue(services, items, as_json=as_json)
+        outcomes = _make(services, items, sync, workers)
         receipt = money.receipt(services, items, outcomes, began)
         run = Run(items, outcomes, services.store.place, time.monotonic() - started, receipt)
     report.show(run, min_tier=min_tier, as_json=as_json)
@@ -98,11 +98,10 @@ def _refuse_contradictions(sync: bool, no_wait: bool) -> None:
         )
 
 
-def _queue(services: Services, items: Sequence[PlanItem], *, force: bool, as_json: bool) -> None:
-    from spritz_cli.runs import queued as jobs
+def _queue(services: Services, items: Sequence[PlanItem], *, as_json: bool) -> None:
+    from spritz_cli.runs.queued import enqueue
 
-    due = [item for item in items if item.action != "keep"]
-    queued = jobs.enqueue(services, due, force=force)
+    queued = enqueue(services, [item for item in items if item.action != "keep"])
     queue = services.settings.queue
     if as_json:
         found = [{"name": template.name, "job_id": job_id} for template, job_id in queued]
@@ -115,7 +114,6 @@ def _make(
     items: Sequence[PlanItem],
     sync: bool,
     workers: int | None,
-    force: bool,
 ) -> list[Outcome]:
     due = [item for item in items if item.action != "keep"]
     if not due:
@@ -124,9 +122,7 @@ def _make(
     view = watch({item.template.name: float(item.template.duration_seconds) for item in due})
     try:
         with view:
-            outcomes: list[Outcome] = make(
-                services, due, workers=workers, force=force, on_event=view.handle
-            )
+            outcomes: list[Outcome] = make(services, due, workers=workers, on_event=view.handle)
     except KeyboardInterrupt:
         console.note(_interrupted(services, [item.template for item in items]))
         raise typer.Exit(INTERRUPTED) from None
@@ -134,9 +130,9 @@ def _make(
 
 
 def _interrupted(services: Services, templates: Sequence[Template]) -> str:
-    from spritz_cli.runs import common as runs
+    from spritz_cli.runs.common import published
 
-    count = runs.published(services, templates)
+    count = published(services, templates)
     if count is None:
         return "interrupted; run the same command to go on"
     films = counted(count, "film is", "films are")

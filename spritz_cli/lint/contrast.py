@@ -14,6 +14,7 @@ from PIL import Image, ImageColor
 from spritz_cli.lint.pictures import ink, pixels_of, view
 from spritz_cli.lint.texts import Text
 from spritz_cli.scene import tokens
+from spritz_cli.scene.boxes import PixelBox, is_empty
 from spritz_cli.scene.canvas import Canvas
 from spritz_cli.scene.document import Item
 
@@ -66,7 +67,7 @@ class Beholder:
         known: dict[Item, tuple[bytes, bytes, Verdict]],
     ) -> Verdict | None:
         area = pixels_of(text.box, tokens.WIDTH, tokens.HEIGHT)
-        if text.opacity < FULLY_THERE or area[0] >= area[2] or area[1] >= area[3]:
+        if text.opacity < FULLY_THERE or is_empty(area):
             return None
         before = known.get(text.alone)
         front, back = full.crop(area).tobytes(), bare.crop(area).tobytes()
@@ -78,7 +79,7 @@ class Beholder:
         return verdict
 
 
-def _judged(text: Text, area: tuple[int, int, int, int], front: bytes, back: bytes) -> Verdict:
+def _judged(text: Text, area: PixelBox, front: bytes, back: bytes) -> Verdict:
     mask = _mask(text.alone, area)
     seen = compress(memoryview(front).cast("I"), mask)
     behind = list(compress(memoryview(back).cast("I"), mask))
@@ -95,7 +96,7 @@ def _judged(text: Text, area: tuple[int, int, int, int], front: bytes, back: byt
 
 
 @lru_cache(maxsize=512)
-def _mask(item: Item, area: tuple[int, int, int, int]) -> bytes:
+def _mask(item: Item, area: PixelBox) -> bytes:
     return ink(item, area).point(_IS_INK).tobytes()
 
 

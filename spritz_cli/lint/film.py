@@ -113,10 +113,9 @@ class _Watch:
 #: What an error says -> the rule that was broken.
 _RULES = (
     ("has no glyph", "glyph"),
-    ("points at nothing", "dangling-id"),
-    ("is no number", "not-a-number"),
-    ("has a number that is none", "not-a-number"),
-    ("has a point that is no number", "not-a-number"),
+    ("refers to an unknown id", "dangling-id"),
+    ("must be a finite number", "not-a-number"),
+    ("has a coordinate that is not a number", "not-a-number"),
 )
 
 

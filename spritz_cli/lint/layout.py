@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import combinations
 
 from spritz_cli.lint.finding import Fault
-from spritz_cli.lint.pictures import Box
 from spritz_cli.lint.tracks import SEEN, SETTLED_LOOKS, Sighting, Track
+from spritz_cli.scene.boxes import Box, common
 
 #: Five percent from each edge of the frame.
 SAFE: Box = (64, 36, 1216, 684)
@@ -44,7 +44,8 @@ class Overlaps:
         """Take the next look at the texts of a film."""
         there = [item for item in sightings if item.text.opacity > SEEN and not _hidden(item)]
         for one, other in combinations(there, 2):
-            width, height = _common(one.text.box, other.text.box)
+            left, top, right, bottom = common(one.text.box, other.text.box)
+            width, height = right - left, bottom - top
             if min(width, height) > EDGE_PX:
                 key = (one.text.words, other.text.words)
                 self._found.setdefault(key, _overlap(one, other, width, height))
@@ -65,10 +66,6 @@ def _overlap(one: Sighting, other: Sighting, width: float, height: float) -> Fau
 
 def _hidden(sighting: Sighting) -> bool:
     return sighting.verdict is not None and sighting.verdict.covered > 1 - COVERED_SHARE
-
-
-def _common(a: Box, b: Box) -> tuple[float, float]:
-    return min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
 
 
 def _outside(settled: Iterable[Sighting]) -> Iterator[Fault]:

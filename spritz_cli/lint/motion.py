@@ -12,6 +12,7 @@ from PIL import Image
 from spritz_cli.lint.finding import Fault
 from spritz_cli.lint.pictures import placed, view
 from spritz_cli.scene import tokens
+from spritz_cli.scene.boxes import moved
 from spritz_cli.scene.canvas import Canvas
 from spritz_cli.scene.document import Item, Layer, Matrix
 
@@ -173,5 +174,4 @@ def _name(item: Item | None) -> str:
 def _place(style: dict[str, str], matrix: Matrix) -> tuple[float, float]:
     x = float(style.get("x") or style.get("cx") or style.get("x1") or 0)
     y = float(style.get("y") or style.get("cy") or style.get("y1") or 0)
-    a, b, c, d, e, f = matrix
-    return a * x + c * y + e, b * x + d * y + f
+    return moved(x, y, matrix)

@@ -6,11 +6,9 @@ import math
 
 from PIL import Image
 
+from spritz_cli.scene.boxes import Box, PixelBox, common
 from spritz_cli.scene.canvas import Canvas
 from spritz_cli.scene.document import IDENTITY, Item, Layer, Leaf, Mark, Matrix, multiply
-
-Box = tuple[float, float, float, float]
-"""Left, top, right, bottom in px of the frame."""
 
 WHITE, BLACK = "#FFFFFF", "#000000"
 
@@ -43,7 +41,7 @@ def view(canvas: Canvas) -> Image.Image:
     return Image.frombuffer("RGBX", size, canvas.pixels, "raw", "RGBX", 0, 1)
 
 
-def ink(item: Item, box: tuple[int, int, int, int]) -> Image.Image:
+def ink(item: Item, box: PixelBox) -> Image.Image:
     """Return the ink of one item within a box, as if it were black on white: 255 is full ink."""
     x0, y0, x1, y1 = box
     canvas = Canvas(x1 - x0, y1 - y0)
@@ -53,23 +51,11 @@ def ink(item: Item, box: tuple[int, int, int, int]) -> Image.Image:
     return view(canvas).getchannel(0).point(_INVERTED)
 
 
-def corners(box: Box, matrix: Matrix) -> Box:
-    """Return the upright box around a box under a matrix."""
-    a, b, c, d, e, f = matrix
-    points = [(x, y) for x in (box[0], box[2]) for y in (box[1], box[3])]
-    xs = [a * x + c * y + e for x, y in points]
-    ys = [b * x + d * y + f for x, y in points]
-    return min(xs), min(ys), max(xs), max(ys)
-
-
-def pixels_of(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
+def pixels_of(box: Box, width: int, height: int) -> PixelBox:
     """Return the whole pixels of a box that lie on the frame."""
-    return (
-        max(0, math.floor(box[0])),
-        max(0, math.floor(box[1])),
-        min(width, math.ceil(box[2])),
-        min(height, math.ceil(box[3])),
-    )
+    left, top, right, bottom = box
+    pixels = (math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom))
+    return common(pixels, (0, 0, width, height))
 
 
 def _black(item: Item) -> Item:

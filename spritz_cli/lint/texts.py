@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from spritz_cli.lint.pictures import Box, corners, ink
+from spritz_cli.lint.pictures import ink
 from spritz_cli.scene import text as font
+from spritz_cli.scene.boxes import Box, common, is_empty, moved, transformed, union
 from spritz_cli.scene.document import IDENTITY, Definition, Item, Layer, Leaf, Mark, Matrix
 
 #: A scene marks numbers of its own with this attribute; its value says what they are.
@@ -65,10 +66,10 @@ def _text(mark: Mark, opacity: float, clips: _Clips) -> Text | None:
     if box is None or fill == "none":
         return None
     x, y = float(style.get("x", 0)), float(style.get("y", 0))
-    a, b, c, d, e, f = mark.matrix
+    a, b, c, d, *_ = mark.matrix
     return Text(
         words=mark.leaf.text,
-        at=(a * x + c * y + e, b * x + d * y + f),
+        at=moved(x, y, mark.matrix),
         box=box,
         size=_size(style) * math.sqrt(abs(a * d - b * c)),
         weight=_weight(style),
@@ -83,10 +84,10 @@ def _text(mark: Mark, opacity: float, clips: _Clips) -> Text | None:
 def _visible_box(mark: Mark, style: dict[str, str], clips: _Clips) -> Box | None:
     box = _ink_box(mark.leaf.text, _weight(style), _size(style), style.get("text-anchor", "start"))
     x, y = float(style.get("x", 0)), float(style.get("y", 0))
-    seen = corners((box[0] + x, box[1] + y, box[2] + x, box[3] + y), mark.matrix)
+    seen = transformed((box[0] + x, box[1] + y, box[2] + x, box[3] + y), mark.matrix)
     for clip, matrix in clips:
-        seen = _common(seen, corners(_extent(clip), matrix))
-    return seen if seen[0] < seen[2] and seen[1] < seen[3] else None
+        seen = common(seen, transformed(_extent(clip), matrix))
+    return None if is_empty(seen) else seen
 
 
 def _size(style: dict[str, str]) -> float:
@@ -120,13 +121,7 @@ _SOLID = [255 if value > 85 else 0 for value in range(256)]
 
 
 def _extent(clip: Definition) -> Box:
-    boxes = [_shape_extent(child) for child in clip.children]
-    return (
-        min(box[0] for box in boxes),
-        min(box[1] for box in boxes),
-        max(box[2] for box in boxes),
-        max(box[3] for box in boxes),
-    )
+    return union([_shape_extent(child) for child in clip.children])
 
 
 def _shape_extent(shape: Definition) -> Box:
@@ -142,10 +137,6 @@ def _shape_extent(shape: Definition) -> Box:
 
 
 _ANYWHERE: Box = (-1e6, -1e6, 1e6, 1e6)
-
-
-def _common(a: Box, b: Box) -> Box:
-    return max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
 
 
 def _clipped(mark: Mark, clips: _Clips) -> Item:

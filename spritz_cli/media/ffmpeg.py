@@ -1,4 +1,4 @@
-"""ffmpeg: raw frames to MP4 and back; the home of its command lines."""
+"""Runs ffmpeg: raw frames to MP4 and back. No other module of the package runs it."""
 
 from __future__ import annotations
 
@@ -277,11 +277,6 @@ def probe(path: Path) -> Probe:
         frames=frames,
         faststart=_faststart(path),
     )
-
-
-def decode_fully(path: Path) -> None:
-    """Decode every frame; raises FilmDamaged if that fails."""
-    probe(path)
 
 
 def _raw_input(width: int, height: int, fps: int, pix_fmt: str = "bgr0") -> list[str]:

@@ -1,4 +1,4 @@
-"""Still pictures from raw frames; the home of Pillow."""
+"""Still pictures from raw frames: posters, and sheets of several."""
 
 from __future__ import annotations
 

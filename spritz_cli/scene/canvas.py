@@ -1,9 +1,8 @@
-"""Draws marks with CairoSVG, and only where a frame differs from the one before.
+"""Draws marks with cairo, and repaints only where a frame differs from the one before.
 
-Each leaf is read once and then painted by cairo under whatever matrix places
-it, so that what only moves is never interpreted again. Between two frames only
-the rectangles that changed are painted, and the result is the same, byte for
-byte, as painting everything.
+CairoSVG reads each leaf once. Cairo then paints the recording under any matrix, so an
+element that only moves is not read again. Between two frames only the changed rectangles
+are painted. The result is the same as a full repaint, byte for byte.
 """
 
 from __future__ import annotations
@@ -12,22 +11,20 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from spritz_cli.scene.boxes import PixelBox, common, is_empty, overlap, transformed, union
 from spritz_cli.scene.document import Definition, Item, Layer, Leaf, Mark, Matrix
 from spritz_cli.scene.recorder import Extents, Recorder, Recording, cairocffi
 
-#: More recordings than the busiest film needs at once; keeps memory flat.
+#: Size of the cache: more than the busiest film needs at once, and a bound on memory.
 KEPT_RECORDINGS = 1500
-
-Box = tuple[int, int, int, int]
-"""x0, y0, x1, y1 in whole pixels, x1 and y1 outside."""
 
 
 class Canvas:
     """A frame buffer that shows one frame after another.
 
-    `pixels` is the raw frame: rows of B, G, R, unused bytes, `4 * width` bytes
-    a row. It is owned by the canvas and changes with the next `show`. On a
-    transparent canvas the fourth byte is alpha, the others are multiplied by it.
+    `pixels` is the raw frame: B, G, R and an unused byte per pixel, `4 * width` bytes per
+    row. The canvas owns it, and the next `show` changes it. On a transparent canvas the
+    fourth byte is alpha, and the colours are premultiplied by it.
     """
 
     def __init__(self, width: int, height: int, *, transparent: bool = False) -> None:
@@ -52,20 +49,18 @@ class Canvas:
         self._shown = items
         return bool(damage)
 
-    def _damage(self, items: tuple[Item, ...]) -> list[Box]:
+    def _damage(self, items: tuple[Item, ...]) -> list[PixelBox]:
         if self._shown is None:
             return [(0, 0, self.width, self.height)]
         return _merged(self._on_frame(self._differences(self._shown, items)))
 
-    def _on_frame(self, boxes: Iterable[Box | None]) -> Iterable[Box]:
+    def _on_frame(self, boxes: Iterable[PixelBox | None]) -> Iterable[PixelBox]:
+        frame = (0, 0, self.width, self.height)
         for box in boxes:
-            if box is not None:
-                x0, y0 = max(0, box[0]), max(0, box[1])
-                x1, y1 = min(self.width, box[2]), min(self.height, box[3])
-                if x0 < x1 and y0 < y1:
-                    yield x0, y0, x1, y1
+            if box is not None and not is_empty(seen := common(box, frame)):
+                yield seen
 
-    def _differences(self, old: Sequence[Item], new: Sequence[Item]) -> Iterable[Box | None]:
+    def _differences(self, old: Sequence[Item], new: Sequence[Item]) -> Iterable[PixelBox | None]:
         if old == new:
             return
         old, new = _without_common_ends(old, new)
@@ -87,9 +82,9 @@ class Canvas:
             if item not in stay:
                 yield self._box(item)
 
-    def _paint(self, items: Iterable[Item], damage: list[Box]) -> None:
-        # Without a clip, on a second surface: cairo rounds the antialiasing of a
-        # whole row of pixels differently where a clip cuts through a shape.
+    def _paint(self, items: Iterable[Item], damage: list[PixelBox]) -> None:
+        # On a second surface and without a clip: where a clip cuts through a shape, cairo
+        # rounds the antialiasing of a whole row of pixels differently.
         context = cairocffi.Context(self._scratch)
         if self._transparent:
             _clear(context, damage)
@@ -98,7 +93,7 @@ class Canvas:
         self._scratch.flush()
         self._take_over(damage)
 
-    def _take_over(self, damage: list[Box]) -> None:
+    def _take_over(self, damage: list[PixelBox]) -> None:
         context = cairocffi.Context(self._surface)
         _clip_to(context, damage)
         context.set_source_surface(self._scratch)
@@ -106,32 +101,32 @@ class Canvas:
         context.paint()
         self._surface.flush()
 
-    def _paint_item(self, context: Any, item: Item, damage: list[Box]) -> None:
+    def _paint_item(self, context: Any, item: Item, damage: list[PixelBox]) -> None:
         box = self._box(item)
-        if box is None or not any(_overlap(box, other) for other in damage):
+        if box is None or not any(overlap(box, other) for other in damage):
             return
         if isinstance(item, Layer):
             self._paint_layer(context, item, damage)
         elif _is_plain(item):
-            # A plain rectangle survives any clip, and the paper is one: fill no more than needed.
+            # Plain rectangles, such as the background, look the same under any clip.
             for other in damage:
-                if _overlap(box, other):
-                    self._paint_piece(context, item, _common(box, other))
+                if overlap(box, other):
+                    self._paint_piece(context, item, common(box, other))
         else:
             self._recording(item.leaf).paint(context, item.matrix)
 
-    def _paint_piece(self, context: Any, mark: Mark, clip: Box) -> None:
+    def _paint_piece(self, context: Any, mark: Mark, clip: PixelBox) -> None:
         context.save()
         _clip_to(context, [clip])
         self._recording(mark.leaf).paint(context, mark.matrix)
         context.restore()
 
-    def _paint_layer(self, context: Any, layer: Layer, damage: list[Box]) -> None:
+    def _paint_layer(self, context: Any, layer: Layer, damage: list[PixelBox]) -> None:
         context.save()
         if layer.clip is not None:
             self._clip(context, layer.clip, layer.matrix)
         if layer.opacity < 1:
-            # A group is as large as the clip: keep it to what it holds.
+            # A group surface is as large as the clip: restrict it to the layer.
             _clip_to(context, [self._box(layer) or (0, 0, 0, 0)])
             context.push_group()
         for item in layer.items:
@@ -149,22 +144,21 @@ class Canvas:
         context.restore()
         context.clip()
 
-    def _box(self, item: Item) -> Box | None:
+    def _box(self, item: Item) -> PixelBox | None:
         if isinstance(item, Mark):
             extents = self._recording(item.leaf).extents
             return None if extents is None else _placed_box(extents, item.matrix)
         boxes = [box for box in map(self._box, item.items) if box is not None]
         if not boxes:
             return None
-        box = _union(boxes)
+        box = union(boxes)
         return box if item.clip is None else self._clipped_box(box, item.clip, item.matrix)
 
-    def _clipped_box(self, box: Box, clip: Definition, matrix: Matrix) -> Box | None:
+    def _clipped_box(self, box: PixelBox, clip: Definition, matrix: Matrix) -> PixelBox | None:
         if clip not in self._clips:
             self._clips[clip] = self._recorder.extents(clip)
-        x0, y0, x1, y1 = _placed_box(self._clips[clip], matrix)
-        x0, y0, x1, y1 = max(x0, box[0]), max(y0, box[1]), min(x1, box[2]), min(y1, box[3])
-        return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
+        seen = common(_placed_box(self._clips[clip], matrix), box)
+        return None if is_empty(seen) else seen
 
     def _recording(self, leaf: Leaf) -> Recording:
         recording = self._recordings.get(leaf)
@@ -175,14 +169,14 @@ class Canvas:
         return recording
 
 
-def _clip_to(context: Any, boxes: Iterable[Box]) -> None:
+def _clip_to(context: Any, boxes: Iterable[PixelBox]) -> None:
     for x0, y0, x1, y1 in boxes:
         context.rectangle(x0, y0, x1 - x0, y1 - y0)
     context.clip()
 
 
-def _clear(context: Any, boxes: Iterable[Box]) -> None:
-    """Take away what was there: nothing else paints all of a transparent frame."""
+def _clear(context: Any, boxes: Iterable[PixelBox]) -> None:
+    """Erase the boxes: a transparent frame has no background that would cover them."""
     context.save()
     _clip_to(context, boxes)
     context.set_operator(cairocffi.OPERATOR_CLEAR)
@@ -191,7 +185,7 @@ def _clear(context: Any, boxes: Iterable[Box]) -> None:
 
 
 def _is_plain(mark: Mark) -> bool:
-    # In pieces, a gradient would be rounded differently here and there.
+    # A gradient that is painted in pieces has other rounding errors.
     if mark.leaf.tag != "rect" or mark.leaf.paints or mark.matrix[1] or mark.matrix[2]:
         return False
     return not any(name in ("rx", "ry", "stroke") for name, _ in mark.leaf.attributes)
@@ -214,48 +208,29 @@ def _without_common_ends(
     return old[head : len(old) - tail], new[head : len(new) - tail]
 
 
-def _placed_box(extents: Extents, matrix: Matrix) -> Box:
+def _placed_box(extents: Extents, matrix: Matrix) -> PixelBox:
     x, y, width, height = extents
     a, b, c, d, e, f = matrix
     if a == d == 1.0 and b == c == 0.0:
-        # Most marks only move: this is asked a hundred times a frame.
+        # A shortcut: this runs a hundred times a frame, and most marks are only translated.
         left, top, right, bottom = x + e, y + f, x + width + e, y + height + f
     else:
-        xs = [a * u + c * v + e for u in (x, x + width) for v in (y, y + height)]
-        ys = [b * u + d * v + f for u in (x, x + width) for v in (y, y + height)]
-        left, top, right, bottom = min(xs), min(ys), max(xs), max(ys)
-    # One pixel more: antialiasing bleeds over the exact edge.
+        left, top, right, bottom = transformed((x, y, x + width, y + height), matrix)
+    # A margin of one pixel: antialiasing bleeds over the exact edge.
     x0, y0 = math.floor(left) - 1, math.floor(top) - 1
     return x0, y0, math.ceil(right) + 1, math.ceil(bottom) + 1
 
 
-def _union(boxes: Sequence[Box]) -> Box:
-    return (
-        min(box[0] for box in boxes),
-        min(box[1] for box in boxes),
-        max(box[2] for box in boxes),
-        max(box[3] for box in boxes),
-    )
-
-
-def _common(a: Box, b: Box) -> Box:
-    return max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
-
-
-def _overlap(a: Box, b: Box) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
-
-
-def _merged(boxes: Iterable[Box]) -> list[Box]:
-    """Join the boxes that overlap, until none do."""
-    separate: list[Box] = []
+def _merged(boxes: Iterable[PixelBox]) -> list[PixelBox]:
+    """Join boxes until no two of them overlap."""
+    separate: list[PixelBox] = []
     for box in boxes:
         joined = box
         while True:
-            touching = [other for other in separate if _overlap(joined, other)]
+            touching = [other for other in separate if overlap(joined, other)]
             if not touching:
                 break
             separate = [other for other in separate if other not in touching]
-            joined = _union([joined, *touching])
+            joined = union([joined, *touching])
         separate.append(joined)
     return separate

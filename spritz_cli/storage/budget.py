@@ -14,13 +14,14 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from spritz_cli.errors import InfrastructureError
-from spritz_cli.storage.redis.errors import redis_errors
+from spritz_cli.models import MicroUSD, add_up
+from spritz_cli.storage.redis.errors import is_wrong_type, redis_errors
 
 if TYPE_CHECKING:
     from redis import Redis
 
 #: What a day may cost unless the settings say otherwise.
-DEFAULT_CAP_MICRO = 5_000_000
+DEFAULT_CAP_MICROS = MicroUSD(5_000_000)
 
 #: For how many days a day can be looked up afterwards.
 KEPT_DAYS = 40
@@ -34,10 +35,10 @@ _EPOCH = date(1970, 1, 1).toordinal()
 # Reads a charge in exactly the form that we write. Anything else is damaged: nil.
 _CHARGE = """
 local function charge(text)
-  local micro, state, template =
+  local cost, state, template =
     string.match(text, '^{"micro":(%d+),"state":"(%l+)","template":(".*")}$')
   if state ~= 'held' and state ~= 'spent' then return nil end
-  return tonumber(micro), state, template
+  return tonumber(cost), state, template
 end
 """
 
@@ -56,28 +57,28 @@ _RESERVE = """
 local used, known = 0, {}
 local stored = redis.call('HGETALL', KEYS[1])
 for i = 1, #stored, 2 do
-  local micro, state = charge(stored[i + 1])
-  if not micro then return {'damaged', stored[i]} end
-  used = used + micro
-  known[stored[i]] = {micro = micro, state = state}
+  local cost, state = charge(stored[i + 1])
+  if not cost then return {'damaged', stored[i]} end
+  used = used + cost
+  known[stored[i]] = {cost = cost, state = state}
 end
 
 local wanted_from = 5 + 2 * ARGV[4]
 for i = 5, wanted_from - 1, 2 do
-  local micro, state = charge(ARGV[i + 1])
-  local before = known[ARGV[i]] or {micro = 0, state = micro > 0 and 'lost' or 'free'}
+  local cost, state = charge(ARGV[i + 1])
+  local before = known[ARGV[i]] or {cost = 0, state = cost > 0 and 'lost' or 'free'}
   if before.state == 'lost' or (before.state == 'held' and state == 'spent') then
-    used = used + micro - before.micro
-    known[ARGV[i]] = {micro = micro, state = state}
+    used = used + cost - before.cost
+    known[ARGV[i]] = {cost = cost, state = state}
     redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
   end
 end
 
 local wanted, fresh = 0, {}
 for i = wanted_from, #ARGV, 2 do
-  local micro = charge(ARGV[i + 1])
-  if micro > 0 and not known[ARGV[i]] then
-    wanted = wanted + micro
+  local cost = charge(ARGV[i + 1])
+  if cost > 0 and not known[ARGV[i]] then
+    wanted = wanted + cost
     known[ARGV[i]] = true
     fresh[#fresh + 1] = i
   end
@@ -95,10 +96,10 @@ _SETTLE = """
 local template = ARGV[4]
 local stored = redis.call('HGET', KEYS[1], ARGV[2])
 if stored then
-  local micro, state
-  micro, state, template = charge(stored)
-  if not micro then return {'damaged', ARGV[2]} end
-  if state == 'spent' and micro >= tonumber(ARGV[3]) then return {'done'} end
+  local cost, state
+  cost, state, template = charge(stored)
+  if not cost then return {'damaged', ARGV[2]} end
+  if state == 'spent' and cost >= tonumber(ARGV[3]) then return {'done'} end
 elseif tonumber(ARGV[3]) == 0 then
   return {'done'}
 end
@@ -111,8 +112,8 @@ return {'done'}
 _RELEASE = """
 local stored = redis.call('HGET', KEYS[1], ARGV[1])
 if not stored then return {'done'} end
-local micro, state = charge(stored)
-if not micro then return {'damaged', ARGV[1]} end
+local cost, state = charge(stored)
+if not cost then return {'damaged', ARGV[1]} end
 if state == 'held' then redis.call('HDEL', KEYS[1], ARGV[1]) end
 return {'done'}
 """
@@ -123,7 +124,7 @@ class Charge(NamedTuple):
 
     order: str
     template: str
-    micro: int
+    cost_micros: MicroUSD
     state: ChargeState
 
 
@@ -132,28 +133,28 @@ class Day(NamedTuple):
 
     date: str
     charges: tuple[Charge, ...]
-    cap_micro: int | None
+    cap_micros: MicroUSD | None
 
     @property
-    def spent(self) -> int:
-        return sum(charge.micro for charge in self.charges if charge.state == "spent")
+    def spent(self) -> MicroUSD:
+        return add_up(charge.cost_micros for charge in self.charges if charge.state == "spent")
 
     @property
-    def held(self) -> int:
-        return sum(charge.micro for charge in self.charges if charge.state == "held")
+    def held(self) -> MicroUSD:
+        return add_up(charge.cost_micros for charge in self.charges if charge.state == "held")
 
     @property
-    def used(self) -> int:
-        return self.spent + self.held
+    def used(self) -> MicroUSD:
+        return add_up([self.spent, self.held])
 
     @property
-    def left(self) -> int | None:
+    def left(self) -> MicroUSD | None:
         """What may still be ordered, never below 0; None without a cap."""
-        return None if self.cap_micro is None else max(0, self.cap_micro - self.used)
+        return None if self.cap_micros is None else MicroUSD(max(0, self.cap_micros - self.used))
 
 
 class DailyBudget:
-    """Lets orders through while the day's charges stay within `cap_micro` (None: no cap).
+    """Lets orders through while the day's charges stay within `cap_micros` (None: no cap).
 
     Every method raises InfrastructureError that names the key if what is stored
     there is damaged: no charge is ever taken for nothing. `clock` only guesses
@@ -164,13 +165,13 @@ class DailyBudget:
         self,
         redis: Redis,
         prefix: str = "video:",
-        cap_micro: int | None = DEFAULT_CAP_MICRO,
+        cap_micros: MicroUSD | None = DEFAULT_CAP_MICROS,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if cap_micro is not None:
-            _require_amount(cap_micro)
-        self.cap_micro = cap_micro
+        if cap_micros is not None:
+            _require_amount(cap_micros)
+        self.cap_micros = cap_micros
         self._redis = redis
         self._prefix = prefix
         self._clock = clock
@@ -178,6 +179,10 @@ class DailyBudget:
         self._reserve = redis.register_script(_IF_TODAY + _CHARGE + _RESERVE)
         self._settle = redis.register_script(_CHARGE + _SETTLE)
         self._release = redis.register_script(_CHARGE + _RELEASE)
+
+    def without_cap(self) -> DailyBudget:
+        """Return the same budget for an order that may exceed the cap: it counts all the same."""
+        return DailyBudget(self._redis, self._prefix, None, clock=self._clock)
 
     def today(self) -> Day:
         """Return what today, by the server's clock, has cost so far."""
@@ -195,8 +200,8 @@ class DailyBudget:
     def seconds_to_reset(self) -> float:
         """Return how long today lasts yet, by the server's clock."""
         with redis_errors():
-            seconds, micros = self._redis.time()
-        return float(DAY_SECONDS - (seconds + micros / 1e6) % DAY_SECONDS)
+            seconds, microseconds = self._redis.time()
+        return float(DAY_SECONDS - (seconds + microseconds / 1e6) % DAY_SECONDS)
 
     def reserve(
         self,
@@ -216,21 +221,21 @@ class DailyBudget:
 
         def arguments(number: int) -> list[Any]:
             told = known if journal_day in (None, _date(number)) else []
-            cap = "" if self.cap_micro is None else self.cap_micro
+            cap = "" if self.cap_micros is None else self.cap_micros
             return [_expiry(number), cap, len(told) // 2, *told, *wanted]
 
         number, (word, *_) = self._ask_today(self._reserve, arguments)
         return _date(number) if word == "done" else None
 
-    def settle(self, day: str, order: str, micro: int, *, template: str = "") -> None:
+    def settle(self, day: str, order: str, cost_micros: MicroUSD, *, template: str = "") -> None:
         """Record what an order really cost, within the cap or not; also if Redis has lost it.
 
         Repeating it changes nothing; of different amounts the largest stands.
         `template` is for an order that Redis has lost.
         """
-        _require_amount(micro)
+        _require_amount(cost_micros)
         number = _number(day)
-        self._ask(self._settle, number, [_expiry(number), order, micro, json.dumps(template)])
+        self._ask(self._settle, number, [_expiry(number), order, cost_micros, json.dumps(template)])
 
     def release(self, day: str, order: str) -> None:
         """Give back what is held for an order that was surely never charged."""
@@ -254,7 +259,7 @@ class DailyBudget:
             try:
                 answer: list[Any] = script(keys=[key], args=arguments)
             except ResponseError as exc:
-                raise _no_budget(key) if _is_of_another_type(exc) else exc from None
+                raise _no_budget(key) if is_wrong_type(exc) else exc from None
         if answer[0] == "damaged":
             raise _damaged(key, answer[1])
         return answer
@@ -268,25 +273,25 @@ class DailyBudget:
             answers = pipeline.execute(raise_on_error=False)
             for key, answer in zip(keys, answers, strict=True):
                 if isinstance(answer, Exception):
-                    raise _no_budget(key) if _is_of_another_type(answer) else answer
+                    raise _no_budget(key) if is_wrong_type(answer) else answer
             return answers
 
     def _day(self, number: int, stored: Mapping[str, str]) -> Day:
         charges = [_charge(self._key(number), *item) for item in sorted(stored.items())]
-        return Day(_date(number), tuple(charges), self.cap_micro)
+        return Day(_date(number), tuple(charges), self.cap_micros)
 
     def _key(self, number: int) -> str:
         return f"{self._prefix}budget:{_date(number)}"
 
 
-def _require_amount(micro: object) -> None:
-    if not isinstance(micro, int) or isinstance(micro, bool) or micro < 0:
-        raise ValueError(f"an amount is a whole number of micro-dollars from 0 up, not {micro!r}")
+def _require_amount(amount: object) -> None:
+    if not isinstance(amount, int) or isinstance(amount, bool) or amount < 0:
+        raise ValueError(f"an amount is a whole number of micro-dollars from 0 up, not {amount!r}")
 
 
 def _text(charge: Charge) -> str:
-    _require_amount(charge.micro)
-    fields = {"micro": charge.micro, "state": charge.state, "template": charge.template}
+    _require_amount(charge.cost_micros)
+    fields = {"micro": charge.cost_micros, "state": charge.state, "template": charge.template}
     return json.dumps(fields, separators=(",", ":"))
 
 
@@ -313,11 +318,6 @@ def _no_budget(key: str) -> InfrastructureError:
         f"{key} in Redis is not a day of the budget",
         hint="Delete that key if nobody needs it, or point REDIS_URL to another server.",
     )
-
-
-def _is_of_another_type(answer: Exception) -> bool:
-    # Older servers put the name of the script before it.
-    return "WRONGTYPE" in str(answer)
 
 
 def _number(day: str) -> int:

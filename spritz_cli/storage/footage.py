@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from spritz_cli.errors import StorageError
-from spritz_cli.models import Location, Template
+from spritz_cli.models import Location, MicroUSD, Template
 from spritz_cli.storage.budget import Charge
 from spritz_cli.storage.files.base import DiskFiles, Files, at_once
 from spritz_cli.storage.files.disk import disk_errors, measure
 from spritz_cli.storage.videos import FOOTAGE
 
 FOLDER = FOOTAGE
+
+#: Journals keep the names of their first version: there are paid orders on disk.
+_STORED_AS = {"request_digest": "wish", "paid_fingerprint": "paid", "cost_micros": "micro"}
 
 _ORDER = re.compile(r"/[0-9a-f][^/]*\.json$")
 
@@ -35,17 +38,17 @@ CHARGED: tuple[OrderState, ...] = ("sending", "unknown", "submitted", "stored", 
 
 
 class Order(NamedTuple):
-    """One request for one segment of footage; `micro` are micro-dollars, times are epoch seconds.
+    """One request for one segment of footage; times are epoch seconds.
 
-    `wish` is the digest of what the catalog asked for, `paid` the paid
+    `request_digest` is the digest of what the catalog asked for, `paid_fingerprint` the paid
     fingerprint of the film that it is a part of, `day` the UTC day whose budget
     it counts to.
     """
 
     id: str
     template: str
-    wish: str
-    paid: str
+    request_digest: str
+    paid_fingerprint: str
     part: int
     parts: int
     attempt: int
@@ -54,7 +57,7 @@ class Order(NamedTuple):
     prompt: str
     size: str
     seconds: int
-    micro: int
+    cost_micros: MicroUSD
     day: str
     created_at: float
     state: OrderState = "intended"
@@ -71,7 +74,7 @@ class Order(NamedTuple):
     def charge(self) -> Charge:
         """What it counts for in its day's budget."""
         done = self.state in ("stored", "failed")
-        return Charge(self.id, self.template, self.micro, "spent" if done else "held")
+        return Charge(self.id, self.template, self.cost_micros, "spent" if done else "held")
 
 
 class FootageStore:
@@ -100,7 +103,8 @@ class FootageStore:
 
     def record(self, order: Order) -> Order:
         """Write an order durably, in one step; returns it."""
-        text = json.dumps(order._asdict(), ensure_ascii=False, indent=1)
+        fields = {_STORED_AS.get(name, name): value for name, value in order._asdict().items()}
+        text = json.dumps(fields, ensure_ascii=False, indent=1)
         self._files.write(_name(order, "json"), text.encode())
         return order
 
@@ -158,10 +162,10 @@ def _name(order: Order, suffix: str) -> str:
 
 
 def _order(data: bytes, where: Location) -> Order:
-    known = set(Order._fields)
     try:
-        document = json.loads(data)
-        return Order(**{name: value for name, value in document.items() if name in known})
+        stored = json.loads(data)
+        names = {_STORED_AS.get(name, name): name for name in Order._fields}
+        return Order(**{names[name]: value for name, value in stored.items() if name in names})
     except (ValueError, TypeError, AttributeError) as exc:
         # Not skipped: whoever does not see an order pays for it again.
         raise StorageError(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -18,8 +17,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from spritz_cli.errors import InfrastructureError, LeaseLost, RedisUnavailable
+from spritz_cli.retries import Retries
 from spritz_cli.storage.process_id import is_dead, pid_of, process_id
 from spritz_cli.storage.redis.errors import redis_errors
+from spritz_cli.storage.redis.scripts import NOW_MILLIS, milliseconds
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 #: The shortest time between two writes of progress, in seconds.
 REPORT_INTERVAL = 0.2
 
-#: Before a lease is given up that no thread was left for, so that memory can be freed, in seconds.
-START_PAUSES = (1.0, 4.0)
+#: Pauses before the thread of a lease is started again where the system refuses one, so that
+#: memory and threads can be freed meanwhile.
+THREAD_RETRIES = Retries((1.0, 4.0))
 
 _log = logging.getLogger(__name__)
 
@@ -38,8 +40,6 @@ _ACQUIRE = """
 local holder = redis.call('HMGET', KEYS[1], 'owner', 'fence')
 if holder[1] == ARGV[1] then return holder[2] end
 if holder[1] and not (holder[1] == ARGV[4] and holder[2] == ARGV[5]) then return false end
-local now = redis.call('TIME')
-local millis = now[1] * 1000 + math.floor(now[2] / 1000)
 local fence = math.max((tonumber(redis.call('GET', KEYS[2])) or 0) + 1, millis)
 local text = string.format('%.0f', fence)
 redis.call('SET', KEYS[2], text)
@@ -80,11 +80,19 @@ class LeaseInfo(NamedTuple):
 class Leases:
     """Hands out leases; the holder must renew within `ttl_seconds` (Lease does)."""
 
-    def __init__(self, redis: Redis, prefix: str = "video:", ttl_seconds: float = 30) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        prefix: str = "video:",
+        ttl_seconds: float = 30,
+        *,
+        thread_retries: Retries = THREAD_RETRIES,
+    ) -> None:
         self._redis = redis
         self._prefix = prefix
         self.ttl_seconds = ttl_seconds
-        self._take = redis.register_script(_ACQUIRE)
+        self.thread_retries = thread_retries
+        self._take = redis.register_script(NOW_MILLIS + _ACQUIRE)
         self._renew = redis.register_script(_RENEW)
         self._drop = redis.register_script(_RELEASE)
 
@@ -123,7 +131,7 @@ class Leases:
 
     def renew(self, key: str, owner: str, fence: int, progress: float, stage: str) -> bool:
         """Extend a lease and record its progress; False if it is not held any more."""
-        arguments = (owner, fence, self._ttl_millis, f"{progress:.4f}", stage)
+        arguments = (owner, fence, milliseconds(self.ttl_seconds), f"{progress:.4f}", stage)
         with redis_errors():
             return bool(self._renew(keys=[self.redis_key(key)], args=arguments))
 
@@ -139,13 +147,9 @@ class Leases:
         with redis_errors():
             fence = self._take(
                 keys=[self.redis_key(key), f"{self._prefix}fence"],
-                args=[owner, self._ttl_millis, since, *rival],
+                args=[owner, milliseconds(self.ttl_seconds), since, *rival],
             )
         return Lease(self, key, owner, int(fence)) if fence else None
-
-    @property
-    def _ttl_millis(self) -> int:
-        return max(1, round(self.ttl_seconds * 1000))
 
 
 class Lease:
@@ -168,19 +172,14 @@ class Lease:
         self._start()
 
     def _start(self) -> None:
-        pauses = iter(START_PAUSES)
-        while True:
-            try:
-                return self._thread.start()
-            except RuntimeError as exc:
-                pause = next(pauses, None)
-                if pause is None:
-                    self._leases.drop(self.key, self.owner, self.fence)
-                    raise InfrastructureError(
-                        f"no thread is left to keep the lease of {self.key}: {exc}",
-                        hint="Give vidgen more memory and threads, or try fewer --workers.",
-                    ) from exc
-                time.sleep(pause)
+        try:
+            self._leases.thread_retries.call(self._thread.start, RuntimeError)
+        except RuntimeError as exc:
+            self._leases.drop(self.key, self.owner, self.fence)
+            raise InfrastructureError(
+                f"no thread is left to keep the lease of {self.key}: {exc}",
+                hint="Give vidgen more memory and threads, or try fewer --workers.",
+            ) from exc
 
     @property
     def redis_key(self) -> str:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from redis import Redis
 
 from spritz_cli.storage.redis.errors import redis_errors
+from spritz_cli.storage.redis.scripts import NOW_MILLIS, milliseconds
 
 #: How long a slot lasts unless its owner renews it, in seconds.
 SLOT_SECONDS = 60.0
@@ -23,11 +24,6 @@ GATE_SECONDS = 90.0
 
 #: For how long one good answer vouches for the provider, in seconds.
 PROOF_SECONDS = 600.0
-
-_MILLIS = """
-local now = redis.call('TIME')
-local millis = now[1] * 1000 + math.floor(now[2] / 1000)
-"""
 
 # Of two reasons to leave a provider alone, the one that lasts longer stands.
 _OPEN = """
@@ -85,12 +81,12 @@ class Circuit:
     def __init__(self, redis: Redis, prefix: str, provider: str) -> None:
         self._redis = redis
         self._key = _key(prefix, provider, "circuit")
-        self._open = redis.register_script(_MILLIS + _OPEN)
+        self._open = redis.register_script(NOW_MILLIS + _OPEN)
 
     def open(self, reason: str, message: str, seconds: float) -> None:
         """Leave the provider alone for `seconds`, unless it is for longer already."""
         with redis_errors():
-            self._open(keys=[self._key], args=[_millis(seconds), reason, message])
+            self._open(keys=[self._key], args=[milliseconds(seconds), reason, message])
 
     def state(self) -> Opened | None:
         """Return why the provider is left alone now, None if it may be asked."""
@@ -119,19 +115,19 @@ class Slots:
         self._key = _key(prefix, provider, "slots")
         self._limit = limit
         self._seconds = seconds
-        self._take = redis.register_script(_MILLIS + _HOLD + _IF_FREE)
-        self._extend = redis.register_script(_MILLIS + _HOLD + "return 0")
+        self._take = redis.register_script(NOW_MILLIS + _HOLD + _IF_FREE)
+        self._extend = redis.register_script(NOW_MILLIS + _HOLD + "return 0")
 
     def acquire(self, owner: str) -> bool:
         """Take a slot, or keep the one that `owner` has; False while none is free."""
-        arguments = (owner, _millis(self._seconds), self._limit)
+        arguments = (owner, milliseconds(self._seconds), self._limit)
         with redis_errors():
             return bool(self._take(keys=[self._key], args=arguments))
 
     def renew(self, owner: str) -> bool:
         """Keep a slot for longer; False if it has expired, and may be another's by now."""
         with redis_errors():
-            return bool(self._extend(keys=[self._key], args=[owner, _millis(self._seconds)]))
+            return bool(self._extend(keys=[self._key], args=[owner, milliseconds(self._seconds)]))
 
     def release(self, owner: str) -> None:
         """Free the slot of `owner`, if it has one."""
@@ -157,11 +153,11 @@ class Gate:
     def enter(self, owner: str) -> bool:
         """Whether `owner` may send its request now; it must `leave` afterwards."""
         with redis_errors():
-            return bool(self._enter(keys=self._keys, args=[owner, _millis(self._seconds)]))
+            return bool(self._enter(keys=self._keys, args=[owner, milliseconds(self._seconds)]))
 
     def leave(self, owner: str, proven: bool) -> None:
         """Let the next one in, or everybody if the provider is `proven` to answer well."""
-        arguments = (owner, int(proven), _millis(PROOF_SECONDS))
+        arguments = (owner, int(proven), milliseconds(PROOF_SECONDS))
         with redis_errors():
             self._leave(keys=self._keys, args=arguments)
 
@@ -178,7 +174,3 @@ def _opened(stored: Mapping[str, str], millis: int) -> Opened:
         since=since.isoformat(timespec="seconds"),
         seconds_left=max(0.0, millis / 1000),
     )
-
-
-def _millis(seconds: float) -> int:
-    return max(1, round(seconds * 1000))

@@ -11,7 +11,7 @@ from spritz_cli.scene import tokens
 from spritz_cli.storage.footage import CHARGED, FootageStore, Order
 
 if TYPE_CHECKING:
-    from spritz_cli.videos_api.profiles import Profile
+    from spritz_cli.videos_api.profile import Profile
 
 #: Models garble letters and digits: all words and numbers of a film are drawn by us.
 _RULES = (
@@ -30,11 +30,12 @@ class Brief(NamedTuple):
     seconds: tuple[int, ...]
 
     @property
-    def paid(self) -> str:
+    def paid_fingerprint(self) -> str:
         """The paid fingerprint: a change of anything else never buys footage again."""
         return fingerprints.digest(
             {
-                "wish": wish(self.template),
+                # Its first name: the key is part of the digest.
+                "wish": request_digest(self.template),
                 "model": self.model,
                 "size": self.size,
                 "seconds": list(self.seconds),
@@ -47,7 +48,7 @@ class Brief(NamedTuple):
 
     def missing(self, orders: Sequence[Order]) -> list[int]:
         """Return the parts that nobody has paid for."""
-        mine = [order for order in orders if order.paid == self.paid]
+        mine = [order for order in orders if order.paid_fingerprint == self.paid_fingerprint]
         paid = {order.part for order in mine if order.state in CHARGED and order.state != "failed"}
         return [part for part in self.parts if part not in paid]
 
@@ -69,7 +70,7 @@ def brief_for(template: Template, profile: Profile, model: str) -> Brief:
     )
 
 
-def wish(template: Template) -> str:
+def request_digest(template: Template) -> str:
     """Return the digest of what the catalog asks for.
 
     Not of the prompt: when we word our part of it better, footage stays paid for.
@@ -97,7 +98,7 @@ def footage_in_hand(template: Template, footage: FootageStore) -> Sequence[Order
     sets: dict[str, dict[int, Order]] = {}
     for order in footage.orders(template):
         if answers(order, template) and footage.intact(order):
-            sets.setdefault(order.paid, {})[order.part] = order
+            sets.setdefault(order.paid_fingerprint, {})[order.part] = order
     whole = [list(found.values()) for found in sets.values() if _is_complete(found)]
     newest = max(whole, key=lambda orders: orders[-1].created_at, default=[])
     return sorted(newest, key=lambda order: order.part)
@@ -105,7 +106,7 @@ def footage_in_hand(template: Template, footage: FootageStore) -> Sequence[Order
 
 def answers(order: Order, template: Template) -> bool:
     """Whether an order was made for what the template asks for now."""
-    return order.wish == wish(template)
+    return order.request_digest == request_digest(template)
 
 
 def _is_complete(found: dict[int, Order]) -> bool:

@@ -22,12 +22,12 @@ from spritz_cli.errors import (
     StillRunning,
 )
 from spritz_cli.media import ffmpeg
-from spritz_cli.models import dollars
+from spritz_cli.models import MicroUSD, dollars
 from spritz_cli.scene import tokens
 from spritz_cli.storage.footage import FootageStore, Order
 from spritz_cli.tiers.base import Progress, TierUnavailable
 from spritz_cli.tiers.compositing import LEAST_SHARE
-from spritz_cli.tiers.provider import Provider, declined, unavailable
+from spritz_cli.tiers.provider import Provider
 from spritz_cli.videos_api.client import RemoteJob, VideoRequest
 
 MAX_DOWNLOADS = 3
@@ -36,6 +36,8 @@ MAX_SENDINGS = 3
 LONGEST_RATE_LIMIT = 120.0
 PAUSE_SECONDS = 0.5
 SOON = 600.0
+#: Until an order is asked about again whose outcome nobody knows, in seconds.
+ASK_AGAIN_SECONDS = 3600.0
 
 
 @dataclass
@@ -99,7 +101,7 @@ class Delivery:
             if others:
                 return False
             if self.provider.clock() > give_up:
-                raise unavailable("the provider was busy with other films", SOON)
+                raise self.provider.unavailable("the provider was busy with other films", SOON)
             self._pause()
         self._slots.add(order.id)
         return True
@@ -174,7 +176,7 @@ class Delivery:
         """The provider did not take the order: nothing is charged."""
         self._record(order, state="refused", error_kind=exc.kind, error=exc.message)
         self.provider.budget.release(order.day, order.id)
-        return declined(exc)
+        return self.provider.declined(exc)
 
     def _found(self, order: Order, since: float, known: Collection[str]) -> RemoteJob | None:
         try:
@@ -182,10 +184,11 @@ class Delivery:
         except ProviderError as exc:
             if order.state != "unknown":
                 self._record(order, state="unknown", error=exc.message)
-            raise TierUnavailable(
+            raise self.provider.unavailable(
                 f"nobody can say whether the provider took an order: {exc.message}",
-                reason="provider_error",
-                hint=f"${dollars(order.micro)} stay held; the next run asks the provider again.",
+                ASK_AGAIN_SECONDS,
+                hint=f"${dollars(order.cost_micros)} stay held; "
+                "the next run asks the provider again.",
             ) from exc
 
     # Collecting
@@ -207,8 +210,8 @@ class Delivery:
         except (ProviderError, RenderError) as exc:
             raise self._undelivered(order, job, exc.message) from exc
         told = self.footage.adopt(order, path)
-        micro = self._settle(order, job)
-        return self._record(order, state="stored", micro=micro, error=None, **told)
+        cost = self._settle(order, job)
+        return self._record(order, state="stored", cost_micros=cost, error=None, **told)
 
     def _awaited(self, order: Order) -> RemoteJob:
         try:
@@ -218,17 +221,17 @@ class Delivery:
                 on_progress=partial(self._watch, order),
             )
         except StillRunning as exc:
-            raise unavailable(exc.message, SOON, exc.hint) from exc
+            raise self.provider.unavailable(exc.message, SOON, exc.hint) from exc
         except ProviderError as exc:
             self.provider.note(exc)
             if exc.kind == "lost":
                 self._write_off(order, exc)
-            raise declined(exc) from exc
+            raise self.provider.declined(exc) from exc
 
     def _failed(self, order: Order, job: RemoteJob) -> TierUnavailable:
         cause = job.error or ProviderError("the provider failed without a reason", kind="server")
         self._write_off(order, cause, job)
-        return declined(cause)
+        return self.provider.declined(cause)
 
     def _undelivered(self, order: Order, job: RemoteJob, error: str) -> TierUnavailable:
         """The job is done, but its bytes are no footage: look again later, not for ever."""
@@ -236,19 +239,19 @@ class Delivery:
             self._write_off(order, ProviderError(error, kind="server"), job)
         else:
             self._record(order, state="submitted", failures=order.failures + 1, error=error)
-        return unavailable(error, SOON)
+        return self.provider.unavailable(error, SOON)
 
     def _write_off(self, order: Order, cause: ProviderError, job: RemoteJob | None = None) -> None:
         """Nothing will come of an order that the provider took, and may well charge for."""
-        micro = self._settle(order, job)
+        cost = self._settle(order, job)
         told = {"error_kind": cause.kind, "error": cause.message}
-        self._record(order, state="failed", micro=micro, **told)
+        self._record(order, state="failed", cost_micros=cost, **told)
 
-    def _settle(self, order: Order, job: RemoteJob | None) -> int:
-        told = job.cost_micro if job else None
-        micro = order.micro if told is None else told
-        self.provider.budget.settle(order.day, order.id, micro, template=order.template)
-        return micro
+    def _settle(self, order: Order, job: RemoteJob | None) -> MicroUSD:
+        told = job.cost_micros if job else None
+        cost = order.cost_micros if told is None else told
+        self.provider.budget.settle(order.day, order.id, cost, template=order.template)
+        return cost
 
     def _record(self, order: Order, **changes: Any) -> Order:
         return self.footage.record(order._replace(**changes))

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spritz_cli.models import dollars
+from spritz_cli.models import NEVER, MicroUSD, Obstacle, add_up, dollars
 from spritz_cli.storage.footage import CHARGED, FootageStore, Order
 from spritz_cli.tiers.base import Progress, TierUnavailable
-from spritz_cli.tiers.brief import Brief, wish
+from spritz_cli.tiers.brief import Brief, request_digest
 from spritz_cli.tiers.delivery import Delivery
 from spritz_cli.tiers.provider import Provider
 
@@ -47,7 +47,11 @@ class Purchase:
     def _order(self, part: int) -> Order:
         """Return the order that is to give us a part: the last one, or the next."""
         known = self.footage.orders(self.brief.template)
-        mine = [item for item in known if (item.paid, item.part) == (self.brief.paid, part)]
+        mine = [
+            item
+            for item in known
+            if (item.paid_fingerprint, item.part) == (self.brief.paid_fingerprint, part)
+        ]
         if not mine:
             return self._new(part, attempt=1)
         last = max(mine, key=lambda order: order.attempt)
@@ -64,21 +68,18 @@ class Purchase:
         """Return the next attempt, unless it would fail in the same way."""
         moderated = failed.error_kind == "moderation"
         if moderated or failed.attempt >= MAX_ATTEMPTS:
-            raise TierUnavailable(
-                failed.error or "the provider failed",
-                reason="moderation" if moderated else "provider_error",
-                retry_seconds=None,
-            )
+            reason = "moderation" if moderated else "provider_error"
+            raise TierUnavailable(Obstacle(reason, failed.error or "the provider failed", NEVER))
         return self._new(failed.part, failed.attempt + 1)
 
     def _new(self, part: int, attempt: int) -> Order:
         brief, template = self.brief, self.brief.template
-        name = f"{template.name} {brief.paid} {part} {attempt}"
+        name = f"{template.name} {brief.paid_fingerprint} {part} {attempt}"
         return Order(
             id=hashlib.sha256(name.encode()).hexdigest()[:16],
             template=template.name,
-            wish=wish(template),
-            paid=brief.paid,
+            request_digest=request_digest(template),
+            paid_fingerprint=brief.paid_fingerprint,
             part=part,
             parts=len(brief.seconds),
             attempt=attempt,
@@ -87,20 +88,16 @@ class Purchase:
             prompt=brief.prompt(part),
             size=brief.size,
             seconds=brief.seconds[part - 1],
-            micro=self._price(part),
+            cost_micros=self._price(part),
             day="",
             created_at=self.provider.clock(),
         )
 
-    def _price(self, part: int) -> int:
-        micro = self.provider.price(self.brief, [part])
-        if micro is None:
-            raise TierUnavailable(
-                self.provider.unpriced(self.brief),
-                reason="unpriced",
-                retry_seconds=0.0,
-            )
-        return micro
+    def _price(self, part: int) -> MicroUSD:
+        cost = self.provider.price(self.brief, [part])
+        if cost is None:
+            raise TierUnavailable(Obstacle("unpriced", self.provider.unpriced(self.brief)))
+        return cost
 
     def _reserved(self, orders: Sequence[Order]) -> list[Order]:
         """Reserve the money for all that has to be sent, or for none of it."""
@@ -112,7 +109,7 @@ class Purchase:
         with self.footage.locked():
             day = self._reserve(due)
             if day is None:
-                raise self._over_budget(sum(order.micro for order in due))
+                raise self._over_budget(add_up(order.cost_micros for order in due))
             return [self._dated(order, day) if order in due else order for order in orders]
 
     def _reserve(self, due: Sequence[Order]) -> str | None:
@@ -128,20 +125,18 @@ class Purchase:
             self.provider.budget.release(order.day, order.id)
         return self.footage.record(order._replace(day=day))
 
-    def _over_budget(self, micro: int) -> TierUnavailable:
+    def _over_budget(self, amount: MicroUSD) -> TierUnavailable:
         left = self.provider.budget.today().left
         rest = "" if left is None else f": ${dollars(left)} of today's are left"
         return TierUnavailable(
-            f"footage for ${dollars(micro)} is over the daily budget{rest}",
-            reason="budget",
+            Obstacle("budget", f"footage for ${dollars(amount)} is over the daily budget{rest}"),
             hint="It is made up for on another day, or now with --ignore-budget.",
-            retry_seconds=0.0,
         )
 
     def _give_back(self) -> None:
         """Free the money of what was not sent: nobody knows when that will be."""
         for order in self.footage.orders(self.brief.template):
-            if order.paid == self.brief.paid and order.state == "intended":
+            if order.paid_fingerprint == self.brief.paid_fingerprint and order.state == "intended":
                 self.footage.record(order._replace(state="refused"))
                 self.provider.budget.release(order.day, order.id)
 

@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from spritz_cli.errors import ProviderError, ProviderKind
+from spritz_cli.models import MicroUSD
 
 JobStatus = Literal["pending", "done", "failed"]
 
@@ -86,7 +87,7 @@ class RemoteJob:
     progress: float | None = None
     error: ProviderError | None = None
     urls: tuple[str, ...] = ()
-    cost_micro: int | None = None
+    cost_micros: MicroUSD | None = None
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def job_from(document: Mapping[str, Any], known_id: str, scrub: Scrubber) -> Rem
         progress=1.0 if status == "done" else _progress(document.get("progress")),
         error=_job_error(document, scrub) if status == "failed" else None,
         urls=tuple(dict.fromkeys(_urls(document)))[:MAX_URLS],
-        cost_micro=_cost_micro(document),
+        cost_micros=_cost_micros(document),
     )
 
 
@@ -298,7 +299,7 @@ def _urls_in(value: Any) -> Iterator[str]:
                     yield from _urls_in(value[name])
 
 
-def _cost_micro(document: Mapping[str, Any]) -> int | None:
+def _cost_micros(document: Mapping[str, Any]) -> MicroUSD | None:
     usage = document.get("usage")
     reported = usage.get("cost") if isinstance(usage, dict) else None
     value = document.get("cost") if reported is None else reported
@@ -306,7 +307,7 @@ def _cost_micro(document: Mapping[str, Any]) -> int | None:
     if usd is None or not 0 <= usd <= MAX_USD:
         return None
     try:
-        micro = Decimal(str(value)) * 1_000_000
-        return int(micro.to_integral_value(ROUND_CEILING))
+        amount = Decimal(str(value)) * 1_000_000
+        return MicroUSD(int(amount.to_integral_value(ROUND_CEILING)))
     except InvalidOperation:
         return None

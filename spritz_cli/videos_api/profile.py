@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import ROUND_CEILING, Decimal
 from typing import Literal
 from urllib.parse import urlsplit
 
 from spritz_cli.errors import UsageError
+from spritz_cli.models import MicroUSD
 
 Scalar = str | int | float | bool
 
@@ -49,13 +50,13 @@ class Profile:
     retired: Mapping[str, date] = field(default_factory=dict)
     reconcile_after_seconds: float = 60.0
 
-    def price_micro(self, model: str, size: str, seconds: int) -> int | None:
+    def price_micros(self, model: str, size: str, seconds: int) -> MicroUSD | None:
         """Return what one segment costs in micro-dollars, rounded up; None if nobody knows."""
         per_size = self.prices.get(model, self.prices.get(ANY, {}))
         usd = per_size.get(size, per_size.get(ANY))
         if usd is None:
             return None
-        return int((usd * seconds * 1_000_000).to_integral_value(ROUND_CEILING))
+        return MicroUSD(int((usd * seconds * 1_000_000).to_integral_value(ROUND_CEILING)))
 
     def is_priced(self, model: str) -> bool:
         """Whether any price is known for a model."""
@@ -90,10 +91,6 @@ class Profile:
                 best[total] = min(ways)
         enough = min(total for total in best if total >= wanted)
         return tuple(sorted(best[enough][2], reverse=True))
-
-
-#: Keys of a profile in the file; its name is the key of the whole.
-PROFILE_KEYS = tuple(item.name for item in fields(Profile) if item.name != "name")
 
 
 def is_base_url(text: str) -> bool:

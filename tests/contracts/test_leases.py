@@ -15,6 +15,7 @@ import pytest
 from redis import Redis
 
 from spritz_cli.errors import InfrastructureError, LeaseLost, RedisUnavailable
+from spritz_cli.retries import Retries
 from spritz_cli.storage.leases import Leases
 from spritz_cli.testing import fake_redis
 
@@ -235,7 +236,8 @@ def until(condition: Callable[[], bool], seconds: float = 5) -> None:
 def test_a_lease_waits_for_the_thread_that_keeps_it_but_not_for_ever(
     any_redis: Redis, monkeypatch: pytest.MonkeyPatch, failures: int
 ) -> None:
-    leases, started, start = Leases(any_redis), [], threading.Thread.start
+    leases = Leases(any_redis, thread_retries=Retries((0.0, 0.0)))
+    started, start = [], threading.Thread.start
 
     def refuse(thread: threading.Thread) -> None:
         started.append(thread)
@@ -243,7 +245,6 @@ def test_a_lease_waits_for_the_thread_that_keeps_it_but_not_for_ever(
             raise RuntimeError("can't start new thread")
         start(thread)
 
-    monkeypatch.setattr("spritz_cli.storage.leases.START_PAUSES", (0.0, 0.0))
     monkeypatch.setattr(threading.Thread, "start", refuse)
     if failures == 2:
         with leases.acquire("a/b") as lease:

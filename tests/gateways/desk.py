@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from spritz_cli.models import FREE, MicroUSD, micros
 from tests.gateways.project import USD_PER_SECOND, Project
 from tests.gateways.proxy import CountingProxy
 
@@ -15,15 +16,15 @@ class Tally:
 
     sent: int
     arrived: int
-    charged: int
-    counted: int
+    charged: MicroUSD
+    counted: MicroUSD
 
     def __sub__(self, other: Tally) -> Tally:
         return Tally(
             self.sent - other.sent,
             self.arrived - other.arrived,
-            self.charged - other.charged,
-            self.counted - other.counted,
+            MicroUSD(self.charged - other.charged),
+            MicroUSD(self.counted - other.counted),
         )
 
 
@@ -34,8 +35,8 @@ def tally(
     return Tally(
         sent,
         sent if arrived is None else arrived,
-        _micro(usd),
-        _micro(usd if counted is None else counted),
+        micros(usd),
+        micros(usd if counted is None else counted),
     )
 
 
@@ -62,7 +63,7 @@ class Desk:
     project: Project
     proxy: CountingProxy
     provider: Callable[[], tuple[int, float]]
-    _seen: Tally = field(default_factory=lambda: Tally(0, 0, 0, 0))
+    _seen: Tally = field(default_factory=lambda: Tally(0, 0, FREE, FREE))
 
     def step(
         self,
@@ -84,7 +85,7 @@ class Desk:
 
     def _since(self) -> Tally:
         arrived, usd = self.provider()
-        now = Tally(len(self.proxy.orders), arrived, _micro(usd), self.project.counted_micro())
+        now = Tally(len(self.proxy.orders), arrived, micros(usd), self.project.counted_micros())
         before, self._seen = self._seen, now
         return now - before
 
@@ -96,7 +97,3 @@ def counted_by(proxy: CountingProxy) -> Callable[[], tuple[int, float]]:
         return len(proxy.orders), proxy.accepted_seconds * USD_PER_SECOND
 
     return bill
-
-
-def _micro(usd: float) -> int:
-    return round(usd * 1_000_000)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spritz_cli.models import MicroUSD, micros
 from tests.gateways.servers import end
 from tests.small import write_project
 
@@ -76,10 +77,10 @@ class Project:
         counts = Counter(_outcome(entry) for entry in self.vidgen("status")["entries"])
         return ", ".join(f"{count} × {what}" for what, count in sorted(counts.items()))
 
-    def counted_micro(self) -> int:
+    def counted_micros(self) -> MicroUSD:
         """Return what vidgen takes to be spent today, held money included."""
         today = self.vidgen("budget")
-        return round((today["spent_usd"] + today["held_usd"]) * 1_000_000)
+        return micros(today["spent_usd"] + today["held_usd"])
 
     def edit(self, old: str, new: str) -> None:
         """Replace the first occurrence in the catalog."""

@@ -93,7 +93,7 @@ def _end(rows: Sequence[Row], problems: Sequence[str], folder: Path, *, keep: bo
 
 def _line(row: Row) -> str:
     tally = row.tally
-    amounts = (f"${dollars(micro)}" for micro in (tally.charged, tally.counted))
+    amounts = (f"${dollars(amount)}" for amount in (tally.charged, tally.counted))
     mark = "ok" if row.is_right else "NO"
     cells = (mark, row.gateway, row.case, row.outcome, tally.sent, tally.arrived, *amounts)
     return LINE.format(*cells)

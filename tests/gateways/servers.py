@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spritz_cli.testing.footage import footage
-from spritz_cli.testing.wire import Call, Listener, Reply, video_reply
+from tests.videos_server.footage import footage
+from tests.videos_server.wire import Call, Listener, Reply, video_reply
 
 FOLDER = Path(__file__).resolve().parent
 ENV = FOLDER / ".env"
@@ -122,7 +122,7 @@ class FakeProvider:
         """Run it with an empty ledger; yields the file that the ledger is kept in."""
         state = self.logs / "provider.json"
         state.unlink(missing_ok=True)
-        module = (sys.executable, "-m", "spritz_cli.testing.videos_api")
+        module = (sys.executable, "-m", "tests.videos_server")
         options = {
             "port": self.port,
             "state": state,

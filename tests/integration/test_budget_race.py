@@ -11,13 +11,14 @@ from pathlib import Path
 
 from redis import Redis
 
+from spritz_cli.models import MicroUSD
 from spritz_cli.storage.budget import Charge, DailyBudget
 from tests.processes import ROOT
 
 PROCESSES = 20
 ROUNDS = 50
-PRICE = 600_000
-CAP = 5_000_000
+PRICE = MicroUSD(600_000)
+CAP = MicroUSD(5_000_000)
 AFFORDABLE = CAP // PRICE
 
 # Everybody waits for everybody before each round, so that all of them ask at once.
@@ -45,7 +46,7 @@ from spritz_cli.storage.budget import Charge, DailyBudget
 from spritz_cli.storage.redis.connection import connect
 from spritz_cli.storage.files.locks import held
 
-budget = DailyBudget(connect(sys.argv[1]), cap_micro=int(sys.argv[5]))
+budget = DailyBudget(connect(sys.argv[1]), cap_micros=int(sys.argv[5]))
 journal, name, price = Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 sys.stdin.readline()
 for number in range(10):
@@ -95,7 +96,7 @@ def test_a_server_that_loses_its_data_again_and_again_opens_no_second_budget(
 
 
 def test_a_lost_server_knows_again_what_the_journal_knows(real_redis: Redis) -> None:
-    budget = DailyBudget(real_redis, cap_micro=CAP)
+    budget = DailyBudget(real_redis, cap_micros=CAP)
     passed: list[Charge] = []
     for number in range(3 * AFFORDABLE):
         charge = Charge(f"order-{number}", "p/t", PRICE, "held")

@@ -13,7 +13,6 @@ from PIL import Image
 
 from spritz_cli.errors import RenderError, StorageError
 from spritz_cli.media import ffmpeg
-from spritz_cli.media.captions import parse_webvtt
 from spritz_cli.models import Cue, RenderedFilm, Template
 from spritz_cli.scene import tokens
 from spritz_cli.scene.drawing import Scene
@@ -117,7 +116,7 @@ def test_the_sound_of_footage_is_left_out_and_captions_are_in(shoot, composed) -
     ).stderr
     assert "Audio:" not in told
     assert "Subtitle: mov_text" in told
-    assert parse_webvtt(film.captions.read_text("utf-8"))[0].text == "Think of a tank."
+    assert "Think of a tank." in film.captions.read_text("utf-8")
 
 
 @pytest.mark.parametrize("tags", [BT709, BT601, UNTAGGED], ids=["bt709", "bt601", "untagged"])

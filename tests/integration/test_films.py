@@ -19,7 +19,7 @@ from PIL import Image
 
 from spritz_cli.errors import EncoderKilled, FilmDamaged, RenderError
 from spritz_cli.media import ffmpeg
-from spritz_cli.media.captions import parse_webvtt
+from spritz_cli.media.captions import webvtt
 from spritz_cli.models import Cue
 from spritz_cli.scene import tokens
 from spritz_cli.tiers.static import StaticTier
@@ -41,7 +41,7 @@ def ignore_progress(share: float, stage: str = "") -> None:
 
 @pytest.fixture
 def film(short_template, tmp_path: Path):
-    return StaticTier(shipped_scenes()).make(short_template, tmp_path, ignore_progress)
+    return StaticTier(shipped_scenes()).make(short_template, tmp_path, ignore_progress, "capped")
 
 
 def test_a_film_is_what_players_expect(film) -> None:
@@ -56,7 +56,7 @@ def test_a_film_is_what_players_expect(film) -> None:
 def test_poster_and_captions_lie_beside_the_film(film) -> None:
     with Image.open(film.poster) as poster:
         assert (poster.format, poster.size) == ("WEBP", (1280, 720))
-    assert parse_webvtt(film.captions.read_text("utf-8")) == (Cue(0.3, 2.9, "Think of a tile."),)
+    assert film.captions.read_text("utf-8") == webvtt([Cue(0.3, 2.9, "Think of a tile.")])
 
 
 def test_captions_are_in_the_film_too(film) -> None:
@@ -90,7 +90,7 @@ def decoded_pixel(path: Path, t: float, x: int, y: int) -> list[int]:
 def test_the_same_film_has_the_same_bytes(short_template, film, tmp_path: Path) -> None:
     again = tmp_path / "again"
     again.mkdir()
-    other = StaticTier(shipped_scenes()).make(short_template, again, ignore_progress)
+    other = StaticTier(shipped_scenes()).make(short_template, again, ignore_progress, "capped")
     for first, second in zip(
         (film.video, film.poster, film.captions),
         (other.video, other.poster, other.captions),
@@ -102,7 +102,7 @@ def test_the_same_film_has_the_same_bytes(short_template, film, tmp_path: Path) 
 def test_progress_goes_from_nothing_to_all(short_template, tmp_path: Path) -> None:
     seen: list[float] = []
     StaticTier(shipped_scenes()).make(
-        short_template, tmp_path, lambda share, stage="": seen.append(share)
+        short_template, tmp_path, lambda share, stage="": seen.append(share), "capped"
     )
     assert seen == sorted(seen)
     assert seen[-1] == 1.0

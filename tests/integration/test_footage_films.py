@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from spritz_cli.testing.videos_api import FakeVideosAPI
 from tests.processes import ROOT
 from tests.small import write_project
+from tests.videos_server.videos_api import FakeVideosAPI
 
 #: One film of 5 s is ordered as 8 s at $0.10.
 PRICE = 0.80

@@ -236,7 +236,7 @@ def test_the_filter_leaves_what_was_asked_for(page: Browser) -> None:
 
     shown = "[...document.querySelectorAll('article:not([hidden])')].map(film => film.id)"
     assert page.run(shown) == ["newcomer-second"]
-    assert page.run("document.getElementById('found').textContent") == "1 of 2 shown"
+    assert page.run("document.getElementById('matches').textContent") == "1 of 2 shown"
 
 
 @needs_chromium

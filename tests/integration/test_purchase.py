@@ -9,24 +9,25 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from spritz_cli.catalog.providers import load_profile
 from spritz_cli.errors import RedisUnavailable
-from spritz_cli.models import Template
+from spritz_cli.models import NEVER, MicroUSD, Template
 from spritz_cli.settings import shipped
-from spritz_cli.storage.budget import DailyBudget
+from spritz_cli.storage.budget import DEFAULT_CAP_MICROS, DailyBudget
 from spritz_cli.storage.footage import FootageStore, Order
 from spritz_cli.storage.provider_state import Circuit, Gate, Slots
 from spritz_cli.testing import fake_redis, sample_template
-from spritz_cli.testing.videos_api import QUIRKS, FakeVideosAPI
 from spritz_cli.tiers.base import TierUnavailable
 from spritz_cli.tiers.brief import brief_for, footage_in_hand
 from spritz_cli.tiers.provider import Provider
 from spritz_cli.tiers.purchase import Purchase
 from spritz_cli.videos_api import client
 from spritz_cli.videos_api.client import VideosAPI
-from spritz_cli.videos_api.profiles import Profile, load_profile
+from spritz_cli.videos_api.profile import Profile
+from tests.videos_server.videos_api import QUIRKS, FakeVideosAPI
 
 #: One segment of 4 s at $0.10 a second.
-PRICE = 400_000
+PRICE = MicroUSD(400_000)
 TEMPLATE = sample_template(duration_seconds=4)
 LONG = sample_template(duration_seconds=18)
 
@@ -40,14 +41,14 @@ class Shop:
     redis: Redis
     scratch: Path
     profile: Profile
-    cap_micro: int | None = 5_000_000
+    cap_micros: MicroUSD | None = DEFAULT_CAP_MICROS
     deadline_seconds: float = 3.0
     key: str = "sk-of-this-test"
     gate: type[Gate] = Gate
 
     @property
     def budget(self) -> DailyBudget:
-        return DailyBudget(self.redis, cap_micro=self.cap_micro)
+        return DailyBudget(self.redis, cap_micros=self.cap_micros)
 
     @property
     def provider(self) -> Provider:
@@ -80,7 +81,7 @@ class Shop:
         try:
             orders = self.buy(template)
         except TierUnavailable as exc:
-            return exc.reason
+            return exc.obstacle.reason
         assert all(self.footage.intact(order) for order in orders)
         return "made"
 
@@ -113,7 +114,11 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 def test_a_segment_is_ordered_paid_and_stored(shop: Shop) -> None:
     [order] = shop.buy()
 
-    assert (order.state, order.micro, order.remote_id) == ("stored", PRICE, shop.api.jobs[0].id)
+    assert (order.state, order.cost_micros, order.remote_id) == (
+        "stored",
+        PRICE,
+        shop.api.jobs[0].id,
+    )
     assert order.ai_generated
     assert shop.footage.path(order).stat().st_size == order.bytes
     today = shop.budget.today()
@@ -149,14 +154,14 @@ def test_another_take_is_another_purchase(shop: Shop) -> None:
 
 
 def test_a_film_is_bought_whole_or_not_at_all(shop: Shop) -> None:
-    shop.cap_micro = 1_900_000
+    shop.cap_micros = MicroUSD(1_900_000)
 
-    assert shop.refused(LONG).reason == "budget"
+    assert shop.refused(LONG).obstacle.reason == "budget"
     assert (shop.api.posts, shop.used) == (0, 0)
 
 
 def test_without_a_cap_everything_is_bought_and_recorded(shop: Shop) -> None:
-    shop.cap_micro = None
+    shop.cap_micros = None
 
     assert shop.outcome(LONG) == "made"
     assert shop.used == 2_000_000
@@ -165,7 +170,7 @@ def test_without_a_cap_everything_is_bought_and_recorded(shop: Shop) -> None:
 def test_a_model_without_a_price_is_refused(shop: Shop) -> None:
     shop.profile = replace(shop.profile, prices={})
 
-    assert shop.refused().reason == "unpriced"
+    assert shop.refused().obstacle.reason == "unpriced"
     assert shop.api.posts == 0
 
 
@@ -182,7 +187,7 @@ def test_a_provider_that_refuses_everybody_costs_one_call(shop: Shop, quirk: str
 def test_a_provider_that_is_away_costs_nothing(shop: Shop) -> None:
     shop.api.close()
 
-    assert shop.refused().reason == "provider_error"
+    assert shop.refused().obstacle.reason == "provider_error"
     assert shop.states() == ["refused"]
     assert shop.used == 0
 
@@ -235,11 +240,11 @@ def test_a_job_that_failed_is_tried_once_more_and_never_again(shop: Shop) -> Non
 
     assert shop.states() == ["failed", "failed"]
     assert (shop.api.posts, shop.used) == (2, 2 * PRICE)
-    assert shop.refused().retry_seconds is None
+    assert shop.refused().obstacle.until == NEVER
 
 
 def test_a_lost_redis_does_not_open_the_budget_again(shop: Shop) -> None:
-    shop.cap_micro = PRICE
+    shop.cap_micros = PRICE
     shop.buy()
     shop.redis.flushall()
 
@@ -311,7 +316,7 @@ def test_an_order_that_was_refused_is_recorded_before_anything_else_can_fail(sho
 def test_a_key_that_cannot_be_sent_costs_nothing(shop: Shop) -> None:
     shop.key = "sk-\nof"
 
-    assert shop.refused().reason == "provider_error"
+    assert shop.refused().obstacle.reason == "provider_error"
     assert (shop.states(), shop.used, shop.api.posts) == (["refused"], 0, 0)
 
 

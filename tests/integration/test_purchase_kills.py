@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from spritz_cli.models import MicroUSD
 from spritz_cli.storage.budget import DailyBudget
 from spritz_cli.storage.footage import FootageStore
-from spritz_cli.testing.videos_api import FakeVideosAPI
+from tests.videos_server.videos_api import FakeVideosAPI
 
 #: Two segments of 4 s at $0.10 a second.
 FILM = 800_000
@@ -68,7 +69,7 @@ def check_kills(redis_url: str, videos: Path, runs: int) -> None:
             assert "stored" in finish(redis_url, api, videos, topic, cap), topic
             assert len(api.jobs) == 2 * (number + 1), f"{topic} was not bought exactly once"
             with Redis.from_url(redis_url, decode_responses=True) as client:
-                today = DailyBudget(client, cap_micro=cap).today()
+                today = DailyBudget(client, cap_micros=MicroUSD(cap)).today()
             assert (today.spent, today.held) == (FILM * (number + 1), 0)
             assert round(api.charged_usd * 1_000_000) == today.spent <= cap
     assert killed[True]

@@ -267,7 +267,7 @@ def test_to_plan_and_to_report_asks_each_sidecar_and_lists_once(
 
 
 def publish(found: Services, template: Template) -> None:
-    judge = Judge(template, found.store, found.manifest, found.tiers)
+    judge = Judge(found.studio, template)
     with found.leases.acquire(template.key) as lease, found.store.staging() as scratch:
         video = found.store.publish(
             sample_film(scratch, template.topic),
@@ -281,9 +281,7 @@ def publish(found: Services, template: Template) -> None:
 
 
 def planned(found: Services) -> Sequence[PlanItem]:
-    return plan(
-        found.catalog.templates, store=found.store, manifest=found.manifest, tiers=found.tiers
-    ).items
+    return plan(found.studio, found.catalog.templates).items
 
 
 class Counted:

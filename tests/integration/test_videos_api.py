@@ -16,13 +16,14 @@ from typing import Any
 
 import pytest
 
+from spritz_cli.catalog.providers import load_profile
 from spritz_cli.errors import OutcomeUnknown, ProviderError, StillRunning, StorageError, UsageError
 from spritz_cli.settings import shipped
-from spritz_cli.testing.videos_api import FakeVideosAPI
-from spritz_cli.testing.wire import Call, Listener, Reply, error_reply, json_reply
 from spritz_cli.videos_api import client, download
 from spritz_cli.videos_api.client import RemoteJob, VideoRequest, VideosAPI
-from spritz_cli.videos_api.profiles import Profile, load_profile
+from spritz_cli.videos_api.profile import Profile
+from tests.videos_server.videos_api import FakeVideosAPI
+from tests.videos_server.wire import Call, Listener, Reply, error_reply, json_reply
 
 SHIPPED = [shipped("providers.yaml")]
 OPENAI = load_profile("openai", SHIPPED)
@@ -653,7 +654,7 @@ def test_an_id_cannot_lead_to_another_path(scripted: Any, connect: Any) -> None:
 def test_a_reported_cost_is_passed_on(scripted: Any, connect: Any) -> None:
     told = json_reply({"status": "completed", "usage": {"cost": 0.4}})
 
-    assert finish(connect(scripted(told)), RemoteJob("a", "pending")).cost_micro == 400_000
+    assert finish(connect(scripted(told)), RemoteJob("a", "pending")).cost_micros == 400_000
 
 
 @pytest.mark.parametrize("limit", ["MAX_ANSWER_BYTES", "MAX_ANSWER_SECONDS"])

@@ -14,6 +14,7 @@ from spritz_cli.catalog.loader import Catalog
 from spritz_cli.errors import StorageError
 from spritz_cli.films.cleanup import (
     EXPIRED,
+    GB,
     ORPHANED,
     OVER_QUOTA,
     UNUSED_FOOTAGE,
@@ -22,6 +23,7 @@ from spritz_cli.films.cleanup import (
     cleanup,
     plan_cleanup,
 )
+from spritz_cli.films.studio import Studio
 from spritz_cli.models import Template, Video
 from spritz_cli.storage.footage import FootageStore, Order
 from spritz_cli.storage.leases import Leases
@@ -29,7 +31,7 @@ from spritz_cli.storage.manifest import VideoManifest
 from spritz_cli.storage.videos import VideoStore
 from spritz_cli.testing import fake_redis, sample_film, sample_order, sample_template
 
-HOUR, DAY, GB = 3600.0, 86_400.0, 1024**3
+HOUR, DAY = 3600.0, 86_400.0
 A = sample_template(topic="a")
 B = sample_template(topic="b")
 C = sample_template(topic="c")
@@ -46,6 +48,7 @@ class House:
         self.store = VideoStore(root)
         self.manifest = VideoManifest(self.redis)
         self.leases = Leases(self.redis)
+        self.studio = Studio(self.store, self.manifest, self.leases, ())
         self.footage = FootageStore(root)
 
     def order(self, template: Template = A, age: float = 100 * DAY, **changes) -> Order:
@@ -86,26 +89,18 @@ class House:
 
     def plan(self, quota: float = 5 * GB, grace: float = HOUR, catalog=CATALOG) -> CleanupPlan:
         return plan_cleanup(
-            self.store,
-            self.manifest,
+            self.studio,
             catalog,
-            self.leases,
             quota_bytes=int(quota),
             footage=self.footage,
             grace_seconds=grace,
         )
 
     def apply(self, plan: CleanupPlan) -> int:
-        return len(apply_cleanup(plan, self.store, self.manifest, self.leases, self.footage))
+        return len(apply_cleanup(plan, self.studio, self.footage))
 
     def clean(self, **options) -> dict:
-        return cleanup(
-            self.store,
-            self.manifest,
-            CATALOG,
-            self.leases,
-            **{"quota_bytes": 5 * GB, **options},
-        )
+        return cleanup(self.studio, CATALOG, **{"quota_bytes": 5 * GB, **options}).document()
 
     def size(self, video: Video) -> int:
         return next(film.bytes for film in self.store.videos() if film.hash == video.hash)
@@ -218,14 +213,14 @@ def test_a_dry_run_changes_nothing_and_tells_everything(house: House) -> None:
     said = house.clean(dry_run=True)
     assert (house.files(), sorted(house.redis.keys())) == (before, keys)
     assert (said["expired_deleted"], said["orphaned_deleted"], said["lru_evicted"]) == (1, 1, 0)
-    assert (len(said["planned"]), said["bytes_freed"]) == (8, 0)
+    assert (len(said["deletions"]), said["bytes_freed"]) == (8, 0)
     done = house.clean()
-    assert done["planned"] == said["planned"]
-    assert done["bytes_freed"] == sum(item["bytes"] for item in said["planned"])
+    assert done["deletions"] == said["deletions"]
+    assert done["bytes_freed"] == sum(item["bytes"] for item in said["deletions"])
     assert done["disk_usage_gb"] == pytest.approx(
         sum(film.bytes for film in house.store.videos()) / GB
     )
-    assert house.clean()["planned"] == []
+    assert house.clean()["deletions"] == []
 
 
 def test_other_files_and_gitkeep_stay_and_empty_topics_go(house: House) -> None:
@@ -298,13 +293,16 @@ def test_abandoned_scratch_folders_go_and_those_in_use_stay(house: House) -> Non
         (abandoned / "film.mp4").write_bytes(b"x" * 1000)
         (planned,) = house.plan().deletions
         assert (planned.path, planned.bytes, planned.reason) == (abandoned, 1000, ORPHANED)
-        assert house.clean()["orphaned_deleted"] == 1
+        report = house.clean()
+        assert (report["orphaned_deleted"], report["bytes_freed"]) == (1, 1000)
+        # Scratch never counted as disk usage, so its going frees none of it.
+        assert report["disk_usage_gb"] == 0
         assert scratch.exists()
     assert not abandoned.exists()
 
 
 def test_an_empty_or_missing_store_is_clean(house: House) -> None:
-    assert house.clean()["planned"] == []
+    assert house.clean()["deletions"] == []
     assert not house.store.root.exists()
 
 
@@ -321,8 +319,8 @@ def test_footage_that_a_template_asks_for_is_kept_for_ever(house: House) -> None
 
 
 def test_footage_that_nobody_asks_for_goes_after_months(house: House) -> None:
-    order = house.order(wish="of an earlier prompt")
-    house.order(B, age=80 * DAY, wish="of an earlier prompt")
+    order = house.order(request_digest="of an earlier prompt")
+    house.order(B, age=80 * DAY, request_digest="of an earlier prompt")
     plan = house.plan()
 
     assert [(item.path.name, item.reason) for item in plan.deletions] == [
@@ -336,17 +334,17 @@ def test_footage_that_nobody_asks_for_goes_after_months(house: House) -> None:
 
 @pytest.mark.parametrize("state", ["sending", "unknown", "submitted"])
 def test_an_order_that_is_under_way_is_never_deleted(house: House, state: str) -> None:
-    house.order(wish="of an earlier prompt", state=state)
+    house.order(request_digest="of an earlier prompt", state=state)
     assert house.plan().footage == ()
 
 
 def test_without_a_catalog_all_footage_is_wanted(house: House) -> None:
-    house.order(wish="of an earlier prompt")
+    house.order(request_digest="of an earlier prompt")
     assert house.plan(catalog=None).footage == ()
 
 
 def test_footage_of_a_film_in_the_making_stays(house: House) -> None:
-    house.order(wish="of an earlier prompt")
+    house.order(request_digest="of an earlier prompt")
     plan = house.plan()
     with house.leases.acquire(A.key):
         assert house.apply(plan) == 0

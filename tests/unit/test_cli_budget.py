@@ -12,6 +12,7 @@ from redis import Redis
 
 from spritz_cli.cli import main
 from spritz_cli.cli.budget import Spending, _lines, _nothing
+from spritz_cli.models import MicroUSD
 from spritz_cli.storage.budget import Charge, DailyBudget, Day
 
 
@@ -29,13 +30,13 @@ def budget(
 def spent(budget: DailyBudget) -> str:
     """Some spending today and two days ago; returns the day of today."""
     charges = [
-        Charge("a", "high_utilization/debt_paydown", 600_000, "held"),
-        Charge("b", "high_utilization/debt_paydown", 600_000, "held"),
-        Charge("c", "savings_builder/goal_tracking", 37_500, "held"),
+        Charge("a", "high_utilization/debt_paydown", MicroUSD(600_000), "held"),
+        Charge("b", "high_utilization/debt_paydown", MicroUSD(600_000), "held"),
+        Charge("c", "savings_builder/goal_tracking", MicroUSD(37_500), "held"),
     ]
     today = budget.reserve(charges)
-    budget.settle(today, "a", 640_000)
-    budget.settle(before(today, 2), "d", 1_000_000)
+    budget.settle(today, "a", MicroUSD(640_000))
+    budget.settle(before(today, 2), "d", MicroUSD(1_000_000))
     return today
 
 
@@ -85,7 +86,7 @@ def test_a_free_day_after_a_dear_one_has_no_empty_table(
     budget: DailyBudget, capsys: pytest.CaptureFixture
 ) -> None:
     yesterday = before(budget.today().date, 1)
-    budget.settle(yesterday, "a", 1_000_000)
+    budget.settle(yesterday, "a", MicroUSD(1_000_000))
     lines = said(capsys)
     assert not any(line.startswith("TEMPLATE") for line in lines)
     assert lines[-1].startswith(yesterday)
@@ -143,7 +144,7 @@ def test_the_document_has_the_same_fields_when_nothing_was_spent(
 def test_an_order_of_which_only_the_cost_is_known_is_told_too(
     budget: DailyBudget, capsys: pytest.CaptureFixture
 ) -> None:
-    budget.settle(budget.today().date, "a", 600_000)
+    budget.settle(budget.today().date, "a", MicroUSD(600_000))
     assert any(line.startswith("(unknown)") for line in said(capsys))
     assert document(capsys)["templates"][0]["template"] is None
 

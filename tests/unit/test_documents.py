@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,12 +16,12 @@ from packaging.requirements import Requirement
 
 from spritz_cli import errors
 from spritz_cli.catalog.loader import load_catalog
+from spritz_cli.catalog.profile_schema import ProfileEntry
 from spritz_cli.cli import INTERRUPTED
 from spritz_cli.cli.app import COMMANDS, PIPE_CLOSED, app
 from spritz_cli.models import OutcomeStatus, Tier, Video
 from spritz_cli.settings import PACKAGE, VARIABLES
 from spritz_cli.storage.footage import OrderState
-from spritz_cli.videos_api.profile import PROFILE_KEYS
 from tests.documents import (
     DOCUMENTS,
     ROOT,
@@ -60,7 +61,7 @@ def _flags_of(command: Any) -> set[str]:
 @in_every_document
 def test_every_call_that_a_document_shows_can_be_made(path: Path, flags) -> None:
     for line in code_lines(text(path)):
-        for command, rest in re.findall(r"\bvidgen ([a-z_]+)([^|&;]*)", line):
+        for command, rest in re.findall(r"(?<![\w-])vidgen ([a-z_]+)([^|&;]*)", line):
             assert command in COMMANDS, line
             assert set(re.findall(r" (--?[a-z][a-z-]*)", rest)) <= flags[command], line
 
@@ -172,7 +173,7 @@ def test_the_footage_guide_names_every_state_of_an_order_and_key_of_a_profile() 
     guide = text("docs/footage.md")
 
     assert first_column(section(guide, "## The life of an order")) == set(get_args(OrderState))
-    assert first_column(section(guide, "## Providers")) == {"extends", *PROFILE_KEYS}
+    assert first_column(section(guide, "## Providers")) == {*ProfileEntry.model_fields}
 
 
 def test_the_glossary_has_the_words_of_results_and_tiers() -> None:
@@ -185,14 +186,12 @@ def test_the_glossary_has_the_words_of_results_and_tiers() -> None:
 def test_the_reference_gives_every_dependency_its_reason() -> None:
     rows = re.findall(r"^\| ([^|]+) \|", section(REFERENCE, "## Dependencies"), re.MULTILINE)
     explained = set(re.findall(r"[a-z0-9-]+", " ".join(rows)))
-    project = tomllib.loads(text("pyproject.toml"))["project"]
-    extras = [*project["optional-dependencies"].items()]
-    shipped = [
-        *project["dependencies"],
-        *(one for name, some in extras for one in some if name != "dev"),
-    ]
 
-    assert {Requirement(one).name for one in shipped} <= explained
+    for name in ("pyproject.toml", "reader/pyproject.toml"):
+        project = tomllib.loads(text(name))["project"]
+        extras = {**project["optional-dependencies"], "dev": []}
+        needed = {Requirement(one).name for one in chain(project["dependencies"], *extras.values())}
+        assert needed - {"spritz-vidgen-reader"} <= explained
 
 
 # Files, targets, links
@@ -226,6 +225,15 @@ def test_architecture_draws_every_module_and_no_other() -> None:
     assert drawn() == {folder: names - {"__init__.py"} for folder, names in there.items()}
 
 
+def test_architecture_gives_the_direction_of_imports() -> None:
+    contracts = tomllib.loads(text("pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    (direction,) = re.findall(r"^Direction: `(.*?)`", text("docs/architecture.md"), re.M | re.S)
+
+    assert [" ".join(direction.split()).split(" > ")] == [
+        each["layers"] for each in contracts if each["type"] == "layers"
+    ]
+
+
 def drawn() -> dict[str, set[str]]:
     """Return the modules of each package as architecture.md draws them."""
     (drawing,) = blocks(text("docs/architecture.md"), "text")
@@ -243,18 +251,6 @@ def test_every_link_within_the_repository_leads_somewhere(path: Path) -> None:
         file = path.parent / name if name else path
         assert file.exists(), target
         assert not anchor or anchor in anchors(text(file)), target
-
-
-@in_every_document
-def test_what_a_document_installs_by_pip_is_in_this_repository(path: Path) -> None:
-    for line in code_lines(text(path)):
-        for folder, extra in re.findall(r"(?<=[ '])(\.[\w/]*)(?:\[(\w+)\])?", _installed(line)):
-            project = tomllib.loads(text(f"{folder}/pyproject.toml"))["project"]
-            assert not extra or extra in project["optional-dependencies"], line
-
-
-def _installed(line: str) -> str:
-    return line.partition("pip install")[2]
 
 
 # Examples and lengths

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from spritz_cli.testing import sample_order, sample_template
 from spritz_cli.tiers.brief import Brief, answers, frame_size
 
 TEMPLATE = sample_template()
+
+#: Written before its fields were renamed in the code.
+JOURNAL = Path(__file__).parents[1] / "data/order.json"
 
 
 @pytest.fixture
@@ -31,6 +35,22 @@ def test_the_last_record_of_an_order_counts(footage: FootageStore) -> None:
     assert [path.name for path in (footage.folder / TEMPLATE.name).iterdir()] == [
         f"{order.id}.json"
     ]
+
+
+def test_journals_of_the_first_version_are_read_and_written_as_they_were(
+    footage: FootageStore,
+) -> None:
+    path = footage.folder / TEMPLATE.name / "0123456789abcdef.json"
+    path.parent.mkdir(parents=True)
+    shutil.copyfile(JOURNAL, path)
+
+    [order] = footage.orders(TEMPLATE)
+    footage.record(order)
+
+    assert order == sample_order(
+        remote_id="video_68d7", sent_at=1_795_000_001.25, sha256="b" * 64, bytes=1234
+    )
+    assert path.read_bytes() == JOURNAL.read_bytes()
 
 
 def test_orders_come_in_the_order_of_their_making(footage: FootageStore) -> None:
@@ -86,8 +106,10 @@ def test_the_paid_fingerprint_is_of_prompt_model_size_and_seconds() -> None:
         brief._replace(seconds=(12, 4)),
         brief._replace(template=replace(TEMPLATE, prompt_template="A boat.")),
     ]
-    assert same.paid == brief.paid
-    assert brief.paid not in {other.paid for other in others}
+    # Another value would buy all footage anew.
+    assert brief.paid_fingerprint[:16] == "7bafe01168438a80"
+    assert same.paid_fingerprint == brief.paid_fingerprint
+    assert brief.paid_fingerprint not in {other.paid_fingerprint for other in others}
 
 
 def test_the_size_closest_to_our_shape_is_asked_for() -> None:

@@ -70,7 +70,7 @@ def test_a_topic_without_maths_has_no_results() -> None:
         ("income_smoothing", {"months_shown": 5}, "but there are 6 deposits"),
         ("cash_buffer", {"moves": [-2400]}, "below zero"),
         ("subscription_audit", {"let_go": ["Radio"]}, "let_go names Radio"),
-        ("subscription_audit", {"let_go": ["Games", "Games"]}, "Games is there twice"),
+        ("subscription_audit", {"let_go": ["Games", "Games"]}, "Games is repeated"),
         ("cancellation_tips", {"renewal_day": 2}, "in the month before"),
         (
             "bill_alerts",

@@ -153,7 +153,7 @@ def test_other_texts_are_not_taken_for_addresses() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "micro"),
+    ("fields", "cost"),
     [
         ({"usage": {"cost": 0.8}}, 800_000),
         ({"cost": "0.0000001"}, 1),
@@ -165,9 +165,9 @@ def test_other_texts_are_not_taken_for_addresses() -> None:
     ],
 )
 def test_the_reported_cost_is_read_in_micro_dollars(
-    fields: dict[str, Any], micro: int | None
+    fields: dict[str, Any], cost: int | None
 ) -> None:
-    assert job_from(fields, "a", SCRUB).cost_micro == micro
+    assert job_from(fields, "a", SCRUB).cost_micros == cost
 
 
 @pytest.mark.parametrize(

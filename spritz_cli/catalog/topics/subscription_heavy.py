@@ -34,7 +34,7 @@ class Charge(Part):
 
 
 class SubscriptionAudit(TopicParameters):
-    """What letting some subscriptions go frees up, a month and a year."""
+    """The money that cancelling some subscriptions frees up, per month and per year."""
 
     monthly_prices: Prices
     let_go: Many[Name]
@@ -84,7 +84,7 @@ class CancellationTips(TopicParameters):
 
 
 class BillAlerts(TopicParameters):
-    """Charges of one month and the days on which their alerts come."""
+    """The charges of one month, and the days of their alerts."""
 
     charges: Many[Charge]
     days_ahead: DaysAhead
@@ -104,7 +104,7 @@ class BillAlerts(TopicParameters):
 class RecurringSpendTracking(TopicParameters):
     """Monthly charges plus the monthly share of yearly ones.
 
-    `running_total` grows in the order of the calendar.
+    `running_total` adds up the monthly charges in the order of their days.
     """
 
     monthly: Many[Charge]
@@ -126,7 +126,7 @@ class RecurringSpendTracking(TopicParameters):
 
 
 class SubscriptionConsolidation(TopicParameters):
-    """Separate prices against one bundle."""
+    """Separate prices, compared with one bundle."""
 
     separate: Prices
     bundle_price: PositiveMoney
@@ -151,8 +151,8 @@ def _amount(charge: Charge) -> Decimal:
     return charge.amount
 
 
-def _day_before(day: int, ahead: int, what: str) -> int:
-    require(ahead < day, f"{ahead} days before {what} on day {day} is in the month before")
+def _day_before(day: int, ahead: int, event: str) -> int:
+    require(ahead < day, f"{ahead} days before {event} on day {day} is in the month before")
     return day - ahead
 
 

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from spritz_cli.errors import InfrastructureError, MissingLibrary, StorageError
 from spritz_cli.models import ObjectPath
+from spritz_cli.retries import Retries
 from spritz_cli.storage.files.base import Content, FoundFile, at_once
 from spritz_cli.storage.files.disk import FileRecord, Readable, disk_errors, measure_pieces
 from spritz_cli.storage.files.scratch import ScratchFolders
@@ -43,7 +44,7 @@ try:
 except ImportError as exc:
     raise MissingLibrary(
         "films can be published to a bucket only with the package botocore",
-        hint="Run: pip install 'vidgen[s3]'",
+        hint="Run: pip install 'spritz-vidgen[s3]'",
     ) from exc
 
 _T = TypeVar("_T")
@@ -52,6 +53,9 @@ _T = TypeVar("_T")
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 20.0
 ATTEMPTS = 3
+
+#: For a connection that breaks off in the middle of a download.
+DOWNLOAD_RETRIES = Retries((0.0,) * (ATTEMPTS - 1))
 
 #: The same for whoever has a user waiting, who asks only once.
 QUICK_SECONDS = 3.0
@@ -263,16 +267,14 @@ class BucketFiles:
 
     def _download(self, name: str, take: Callable[[Readable, str], _T]) -> _T:
         """Hand the body and the ETag of an object to `take`, again if the connection breaks off."""
-        for left in reversed(range(ATTEMPTS)):
-            try:
-                with self._errors("reading", name):
-                    answer = self._client.get_object(**self._place(name))
-                    with closing(answer["Body"]) as body:
-                        return take(body, answer["ETag"])
-            except ObjectLost:
-                if not left:
-                    raise
-        raise AssertionError
+
+        def attempt() -> _T:
+            with self._errors("reading", name):
+                answer = self._client.get_object(**self._place(name))
+                with closing(answer["Body"]) as body:
+                    return take(body, answer["ETag"])
+
+        return DOWNLOAD_RETRIES.call(attempt, ObjectLost)
 
     def _errors(self, doing: str, name: str) -> AbstractContextManager[None]:
         return object_errors(doing, self.root / name, self.server)

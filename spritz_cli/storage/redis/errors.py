@@ -25,6 +25,12 @@ def redis_errors() -> Iterator[None]:
         raise RedisUnavailable(f"Redis: {str(exc) or type(exc).__name__}", hint=_hint(exc)) from exc
 
 
+def is_wrong_type(error: Exception) -> bool:
+    """Whether the server refused a command because the key holds another type of value."""
+    # Old servers put the name of the script first.
+    return "WRONGTYPE" in str(error)
+
+
 def _hint(exc: RedisError) -> str:
     from redis import exceptions
 
