@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,12 +75,12 @@ class CommandFigures:
 
 @dataclass(frozen=True)
 class GrowthFigures:
-    """CPU seconds of status and plan with `entries` published films, and peak memory in MB."""
+    """CPU seconds of status and plan with `films` published films, and peak memory in bytes."""
 
-    entries: int
+    films: int
     status: float
     plan: float
-    peak_mb: float
+    peak_bytes: int
 
 
 def measure_film(template: Template, library: SceneLibrary, runs: int) -> FilmFigures:
@@ -149,21 +149,13 @@ def measure_growth(template: Template, library: SceneLibrary) -> Iterator[Growth
                     _publish(templates[-1], tier, folder, services)
                 status = _own_cpu(lambda: services.manifest.peek_many(templates))
                 plan = _own_cpu(lambda: _plan(templates, services, tier))
-                yield GrowthFigures(entries, status, plan, peak_mb())
+                yield GrowthFigures(entries, status, plan, peak_bytes())
 
 
-def peak_mb(children: bool = False) -> float:
-    """Return the peak memory of this process, or of its largest child, in MB."""
+def peak_bytes(children: bool = False) -> int:
+    """Return the peak memory of this process, or of its largest child."""
     who = resource.RUSAGE_CHILDREN if children else resource.RUSAGE_SELF
-    return resource.getrusage(who).ru_maxrss / 1000
-
-
-def document(value: Any) -> dict[str, Any]:
-    """Return figures as plain JSON values."""
-    figures = asdict(value)
-    if isinstance(value, FilmFigures):
-        figures["total"] = value.total
-    return figures
+    return resource.getrusage(who).ru_maxrss * 1024
 
 
 def _make(scene: Scene, video: Path) -> dict[str, float]:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import cached_property, partial
 from importlib import import_module
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from spritz_cli.models import ObjectPath, micros
@@ -59,10 +58,10 @@ class Services:
     @cached_property
     def files(self) -> Files:
         """Where films and footage are kept: a folder, or a bucket of an object store."""
-        place = self.settings.videos_dir
-        if isinstance(place, Path):
-            return DiskFiles(place)
-        return open_bucket(self.settings, place, quick=self._patience == "short")
+        location = self.settings.videos_dir
+        if isinstance(location, Path):
+            return DiskFiles(location)
+        return open_bucket(self.settings, location, quick=self._patience == "short")
 
     @cached_property
     def budget(self) -> DailyBudget:
@@ -155,12 +154,7 @@ class Services:
     def __enter__(self) -> Services:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -187,13 +181,13 @@ def _connect(profile: Profile) -> VideosAPI:
     return VideosAPI(profile, secret(profile.api_key_env))
 
 
-def open_bucket(settings: Settings, place: ObjectPath, *, quick: bool = False) -> BucketFiles:
+def open_bucket(settings: Settings, location: ObjectPath, *, quick: bool = False) -> BucketFiles:
     """Return the bucket; sends no request yet."""
     from spritz_cli.storage.files.bucket import BucketFiles
 
     # botocore itself reads only the second of the two.
     region = secret(["AWS_REGION", "AWS_DEFAULT_REGION"])
-    return BucketFiles(place, settings.state_dir / "staging", region, quick=quick)
+    return BucketFiles(location, settings.state_dir / "staging", region, quick=quick)
 
 
 def open_services(

@@ -8,6 +8,7 @@ VidgenError                      1  something asked for could not be had
 ├── ProviderError                1  the provider of footage refused, or failed
 │   ├── OutcomeUnknown           1  it may have accepted a request, and may charge for it
 │   └── StillRunning             1  time is up and the job is still at work: resume it
+├── Interrupted                130  the user stopped the command
 ├── UsageError                   2  a selector, flag or setting makes no sense
 │   ├── InvalidFile              2  a file is not valid (all problems at once)
 │   │   ├── CatalogError         2  templates.yaml
@@ -24,6 +25,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, NamedTuple, Self
+
+#: What a command exits with that Ctrl-C or a signal stopped, as shells count: 128 + SIGINT.
+INTERRUPTED_EXIT_CODE = 130
 
 #: Why a provider of footage did not deliver. `lost`: a job or an answer that nobody can find.
 ProviderKind = Literal[
@@ -83,6 +87,12 @@ class OutcomeUnknown(ProviderError):
 
 class StillRunning(ProviderError):
     """The time was up while the job was still at work; it can be waited for again."""
+
+
+class Interrupted(VidgenError):
+    """The user stopped the command; what was published stays."""
+
+    exit_code = INTERRUPTED_EXIT_CODE
 
 
 class UsageError(VidgenError):
@@ -168,9 +178,9 @@ def libraries_of(distribution: str) -> Iterator[None]:
     except ModuleNotFoundError as exc:
         if (exc.name or "").startswith("spritz_cli"):
             raise
-        name = f"'{distribution}'" if "[" in distribution else distribution
         raise MissingLibrary(
-            f"this needs {exc.name}, which is not installed", hint=f"Run: pip install {name}"
+            f"this needs {exc.name}, which comes with {distribution}",
+            hint=f"Install {distribution}, from the repository or wheels that this came from.",
         ) from exc
 
 

@@ -75,7 +75,7 @@ def words(value: float) -> str:
 
 
 def listing(values: Iterable[object]) -> str:
-    """Join values to a list in English: "5, 10 and 15"."""
+    """Join values into an English list: "5, 10 and 15"."""
     *items, last = [str(value) for value in values] or [""]
     return f"{', '.join(items)} and {last}" if items else last
 

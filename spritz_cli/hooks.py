@@ -78,7 +78,7 @@ def run_cleanup(dry_run: bool = False) -> dict[str, Any]:
         return films.cleanup(
             services.studio,
             services.catalog,
-            quota_bytes=round(settings.disk_quota_gb * films.GB),
+            quota_bytes=settings.disk_quota_bytes,
             footage=services.footage,
             dry_run=dry_run,
         ).document()

@@ -1,179 +1,50 @@
-"""What the documents say, and the parts of docs/reference.md that are generated.
-
-`python -m tests.documents` writes those parts anew: the help of every command, and the fields
-of every `--json` document.
-"""
+"""Documents of `--json`, each checked against the JSON Schema that ships with vidgen."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import typer
+from jsonschema import Draft202012Validator, FormatChecker
+from referencing import Registry, Resource
 
-from spritz_cli.cli.app import COMMANDS, app
-from spritz_cli.settings import PACKAGE
+from spritz_cli import cli
 
-ROOT = Path(__file__).parents[1]
-_REFERENCE = ROOT / "docs" / "reference.md"
-SCHEMAS = PACKAGE / "cli" / "schemas"
+SCHEMAS = Path(cli.__file__).parent / "schemas"
 
-_ELSEWHERE = ("reader", "svg_templates")
-DOCUMENTS = (
-    *sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]),
-    *(ROOT / folder / "README.md" for folder in _ELSEWHERE),
-)
-
-WIDTH = 80
-
-_Schema = Mapping[str, Any]
+_FORMATS = FormatChecker(["date"])
 
 
-# What a document says
+@_FORMATS.checks("date-time", ValueError)
+def _has_an_offset(value: object) -> bool:
+    return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None
 
 
-def text(name: Path | str) -> str:
-    return (ROOT / name).read_text("utf-8")
+def schema(name: str) -> dict[str, Any]:
+    """Return the schema of a command's document, of `error`, or `common`."""
+    document: dict[str, Any] = json.loads((SCHEMAS / f"{name}.json").read_text("utf-8"))
+    return document
 
 
-def section(document: str, heading: str) -> str:
-    """Return what stands below a heading, up to the next one of its level."""
-    level = heading.partition(" ")[0]
-    pattern = rf"^{re.escape(heading)}\n(.*?)(?=^{level} |\Z)"
-    (body,) = re.findall(pattern, document, re.MULTILINE | re.DOTALL)
-    return str(body)
+def read(text: str) -> dict[str, Any]:
+    """Parse an answer that is one valid document; its `schema` says of which kind."""
+    document: dict[str, Any] = json.loads(text)
+    validate(document)
+    return document
 
 
-def first_column(table: str) -> set[str]:
-    """Return what stands in code spans in the first column of a table."""
-    return {
-        name for cell in re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE) for name in spans(cell)
-    }
+def validate(document: dict[str, Any]) -> None:
+    """Raise jsonschema's ValidationError unless a document is what its schema says."""
+    product, name, version = document["schema"].split("/")
+    assert (product, version) == ("vidgen", "1")
+    _validator(name).validate(document)
 
 
-def blocks(document: str, language: str = r"\w*") -> list[str]:
-    """Return the code blocks of a document."""
-    return re.findall(rf"^```{language}\n(.*?)^```", document, re.MULTILINE | re.DOTALL)
-
-
-def spans(document: str) -> list[str]:
-    """Return the code spans of a document."""
-    return re.findall(r"`([^`\n]+)`", _prose(document))
-
-
-def code_lines(document: str) -> list[str]:
-    """Return each code span, and each line of the code blocks without prompt and comment."""
-    lines = "\n".join(blocks(document)).splitlines()
-    return [*spans(document), *(re.sub(r"^\$ |\s+#.*", "", line) for line in lines)]
-
-
-def anchors(document: str) -> set[str]:
-    """Return the anchors of a document's headings, as GitHub makes them."""
-    headings = re.findall(r"^#+ (.+)$", _prose(document), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-def _prose(document: str) -> str:
-    return re.sub(r"^```.*?^```", "", document, flags=re.MULTILINE | re.DOTALL)
-
-
-# What is generated
-
-
-def generated(text: str) -> str:
-    """Return the reference with its generated parts as they should be."""
-    for name, write in {"commands": commands, "json": json_documents}.items():
-        start, end = f"<!-- generated: {name} -->\n", f"<!-- end: {name} -->"
-        before, _, rest = text.partition(start)
-        _, _, after = rest.partition(end)
-        text = f"{before}{start}\n{write()}\n{end}{after}"
-    return text
-
-
-# Commands
-
-
-def commands() -> str:
-    """Return what --help says, of vidgen and of each command."""
-    group: Any = typer.main.get_command(app)
-    texts = {"vidgen": help_of(group, "vidgen")}
-    texts |= {
-        f"vidgen {name}": help_of(group.commands[name], f"vidgen {name}") for name in COMMANDS
-    }
-    return "\n".join(f"### `{name}`\n\n```text\n{text}\n```\n" for name, text in texts.items())
-
-
-def help_of(command: Any, name: str) -> str:
-    context = command.context_class(
-        command, info_name=name, terminal_width=WIDTH, **(command.context_settings or {})
-    )
-    text: str = command.get_help(context)
-    return "\n".join(line.rstrip() for line in text.strip().splitlines())
-
-
-# --json documents
-
-
-def json_documents(folder: Path = SCHEMAS) -> str:
-    """Return a table of fields for each schema in a folder, and for each part they share."""
-    schemas = {path.stem: json.loads(path.read_text("utf-8")) for path in folder.glob("*.json")}
-    parts = {name: part for schema in schemas.values() for name, part in _parts(schema)}
-    own = {name: schemas[name] for name in sorted(schemas) if "properties" in schemas[name]}
-    shared = {f"Part: {name}": part for name, part in parts.items() if "properties" in part}
-    return "\n".join(_section(name, schema, parts) for name, schema in (own | shared).items())
-
-
-def _parts(schema: _Schema) -> Iterable[tuple[str, _Schema]]:
-    parts: dict[str, _Schema] = schema.get("$defs", {})
-    return parts.items()
-
-
-def _section(name: str, schema: _Schema, parts: Mapping[str, _Schema]) -> str:
-    rows = [f"| `{path}` | {kind} | {text} |" for path, kind, text in _fields(schema, parts)]
-    text = schema.get("description", "")
-    return "\n".join(
-        [f"### {name}", "", text, "", "| field | type | meaning |", "|---|---|---|", *rows, ""]
-    )
-
-
-def _fields(
-    schema: _Schema, parts: Mapping[str, _Schema], prefix: str = ""
-) -> Iterator[tuple[str, str, str]]:
-    """Yield the path, type and meaning of each field, also of those inside others."""
-    for name, field in schema.get("properties", {}).items():
-        path, part = f"{prefix}{name}", _part(field, parts)
-        yield path, _type(field, parts), _in_a_cell(field.get("description") or part["description"])
-        for inner in (field, *field.get("anyOf", ())):
-            yield from _fields(inner, parts, f"{path}.")
-            yield from _fields(inner.get("items", {}), parts, f"{path}[].")
-
-
-def _part(field: _Schema, parts: Mapping[str, _Schema]) -> _Schema:
-    """Return what a field refers to, or itself."""
-    return parts[field["$ref"].rpartition("/")[2]] if "$ref" in field else field
-
-
-def _type(field: _Schema, parts: Mapping[str, _Schema]) -> str:
-    part = _part(field, parts)
-    if part is not field and "properties" in part:
-        name = field["$ref"].rpartition("/")[2]
-        return f"[{name}](#part-{name})"
-    if choices := part.get("anyOf"):
-        return " or ".join(_type(choice, parts) for choice in choices)
-    if values := part.get("enum") or [part[key] for key in ("const",) if key in part]:
-        return ", ".join(f"`{json.dumps(value)}`" for value in values)
-    kinds = part.get("type", "any")
-    if kinds == "array":
-        return f"list of {_type(part.get('items', {}), parts)}"
-    return kinds if isinstance(kinds, str) else " or ".join(kinds)
-
-
-def _in_a_cell(text: str) -> str:
-    return re.sub(r"\s+", " ", text).replace("|", "\\|")
-
-
-if __name__ == "__main__":
-    _REFERENCE.write_text(generated(text(_REFERENCE)), "utf-8")
+@cache
+def _validator(name: str) -> Draft202012Validator:
+    common = schema("common")
+    registry = Registry().with_resource(common["$id"], Resource.from_contents(common))
+    return Draft202012Validator(schema(name), registry=registry, format_checker=_FORMATS)

@@ -1,4 +1,4 @@
-"""Small helpers for tests that draw."""
+"""Helpers for tests that draw."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEAD = '<svg xmlns="http://www.w3.org/2000/svg" width="1280" height="720">'
 
 
 def drawn(svg: str) -> Canvas:
-    """A fresh canvas that shows one document."""
+    """Return a new canvas that shows one SVG document."""
     canvas = Canvas(tokens.WIDTH, tokens.HEIGHT)
     canvas.show(parse(svg))
     return canvas
@@ -31,7 +31,7 @@ def document(body: str) -> str:
 
 
 def pixel(canvas: Canvas, x: int, y: int) -> tuple[int, int, int]:
-    """Red, green, blue at a point."""
+    """Return red, green, blue at a point."""
     at = 4 * (y * canvas.width + x)
     blue, green, red = canvas.pixels[at : at + 3]
     return red, green, blue
@@ -46,7 +46,7 @@ def frozen_catalog() -> Catalog:
 
 
 def frame_digest(template: Template, t: float) -> str:
-    """The SHA-256 of the raw frame at second `t`, without the unused fourth bytes."""
+    """Return the SHA-256 of the raw frame at second `t`, without the unused fourth bytes."""
     pixels = drawn(shipped_scenes().open(template).svg(t)).pixels
     del pixels[3::4]
     return hashlib.sha256(pixels).hexdigest()

@@ -36,7 +36,7 @@ def environment(folder: Path, wheels: Path, requirement: str) -> Path:
     site = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder)}))
     _link_libraries(Requirement(requirement), site, set())
     command = [sys.executable, "-m", "pip", "--python", str(folder / "bin/python"), "install"]
-    options = ["--quiet", "--disable-pip-version-check", "--no-index", "--find-links", str(wheels)]
+    options = ["--no-index", "--find-links", str(wheels), "--no-compile", "--quiet"]
     done = subprocess.run(
         [*command, *options, requirement], capture_output=True, text=True, timeout=120
     )

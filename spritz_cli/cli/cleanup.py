@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,11 +13,10 @@ from spritz_cli.cli.options import Json, settings_of
 from spritz_cli.cli.quick import QuickCommand
 from spritz_cli.cli.units import counted, parse_span, size
 from spritz_cli.errors import UsageError
+from spritz_cli.settings import MAX_QUOTA_GB
 
 if TYPE_CHECKING:
     from spritz_cli.films.cleanup import CleanupResult
-
-MOST_GIGABYTES = 1_000_000
 
 COLUMNS = (Column("FILE"), Column("SIZE", right=True), Column("REASON"))
 
@@ -30,14 +30,14 @@ def register(app: typer.Typer) -> None:
 def cleanup(
     context: typer.Context,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the plan and change nothing.")
+        bool, typer.Option("--dry-run", help="Show what would go and delete nothing.")
     ] = False,
     quota_gb: Annotated[
         float | None,
-        typer.Option(help="Keep at most this much; default VIDGEN_DISK_QUOTA_GB, else 5."),
+        typer.Option(metavar="GB", help="Keep at most this much; default VIDGEN_DISK_QUOTA_GB."),
     ] = None,
     grace: Annotated[
-        str, typer.Option(help="Never delete what is younger, e.g. 30m, 2h, 1d.")
+        str, typer.Option(metavar="AGE", help="Keep what is younger: 30m, 2h, 1d.")
     ] = "1h",
     as_json: Json = False,
 ) -> None:
@@ -49,29 +49,30 @@ def cleanup(
     from spritz_cli.films import cleanup as films
 
     settings = settings_of(context)
-    quota = settings.disk_quota_gb if quota_gb is None else _required_quota(quota_gb)
+    if quota_gb is not None:
+        settings = replace(settings, disk_quota_gb=_required_quota(quota_gb))
     with open_services(settings) as services:
         result = films.cleanup(
             services.studio,
             services.catalog,
-            quota_bytes=round(quota * films.GB),
+            quota_bytes=settings.disk_quota_bytes,
             footage=services.footage,
             grace_seconds=parse_span(grace),
             dry_run=dry_run,
         )
     if as_json:
-        console.document(result.document())
+        console.document("cleanup", result.document())
     else:
         _show(result)
 
 
 def _required_quota(given: float) -> float:
-    # This is false for "nan" too.
-    if 0 < given <= MOST_GIGABYTES:
+    # False for NaN, too.
+    if 0 < given <= MAX_QUOTA_GB:
         return given
     raise UsageError(
-        f"--quota-gb {given:g} is no amount of gigabytes to keep",
-        hint=f"Give a number above 0 and up to {MOST_GIGABYTES:,}.",
+        f"invalid --quota-gb {given:g}",
+        hint=f"Give a number above 0 and up to {MAX_QUOTA_GB:,}.",
     )
 
 

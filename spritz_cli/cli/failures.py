@@ -1,4 +1,4 @@
-"""What a failure looks like from outside: every exception becomes a VidgenError."""
+"""How a failure looks from outside: every exception becomes a VidgenError."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def internal_error(error: Exception, given: Sequence[str], invocation: Invocatio
     """Put a fault of vidgen into one line, and its traceback into a file."""
     text = "".join(traceback.format_exception(error))
     if _debugging(invocation):
-        console.note(text)
+        console.complain(text)
     where = _keep(f"vidgen {' '.join(given)}\n{text}", invocation)
     first_line = (str(error).splitlines() or [""])[0]
     return VidgenError(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from spritz_cli.films.studio import Studio
 from spritz_cli.models import Location, Video, manifest_key
+from spritz_cli.settings import GIGABYTE
 from spritz_cli.storage.footage import FootageStore, Order, OrderState
 from spritz_cli.storage.leases import Leases
 from spritz_cli.storage.manifest import JITTER
@@ -46,9 +47,6 @@ _COUNTERS = {
     "lru_evicted": OVER_QUOTA,
     "footage_deleted": UNUSED_FOOTAGE,
 }
-
-#: Bytes in a gigabyte, decimal as disks are sold and sizes are printed.
-GB = 1_000_000_000
 
 #: Orders whose state will not change any more.
 _ENDED: tuple[OrderState, ...] = ("stored", "failed", "refused")
@@ -125,7 +123,7 @@ class CleanupResult:
         return {
             "dry_run": self.dry_run,
             **{name: reasons.count(reason) for name, reason in _COUNTERS.items()},
-            "disk_usage_gb": self.disk_usage_bytes / GB,
+            "disk_usage_gb": self.disk_usage_bytes / GIGABYTE,
             "bytes_freed": sum(item.bytes for item in self.deleted),
         }
 

@@ -1,4 +1,4 @@
-"""Reads an earlier page and compares its films with those of now."""
+"""Reads an earlier page and compares its films with the current ones."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def read_page(path: Path) -> Earlier:
 
 
 def compare(exhibits: Sequence[Exhibit], earlier: Earlier) -> Comparison:
-    """Compare the films of now with an earlier page."""
+    """Sort the films of two pages by what happened between them."""
     known = [item for item in exhibits if item.name in earlier.records]
     changes = {item.name: _change(item, earlier) for item in known}
     return Comparison(

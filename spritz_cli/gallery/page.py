@@ -20,7 +20,7 @@ from spritz_cli.errors import UsageError
 from spritz_cli.gallery.comparison import RECORD_ID, SCHEMA, Comparison
 from spritz_cli.gallery.exhibit import Exhibit, Fact, data_url
 from spritz_cli.scene import tokens
-from spritz_cli.scene.text import font_file
+from spritz_cli.scene.font import font_file
 from spritz_cli.templating import page_environment
 
 TEMPLATE = "page.html.j2"

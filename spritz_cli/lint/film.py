@@ -127,7 +127,7 @@ def _undrawable(exc: Exception, template: Template, t: float | None) -> Fault:
     return Fault(
         next((rule for words, rule in _RULES if words in str(cause)), "drawing"),
         str(cause) or repr(cause),
-        getattr(cause, "hint", "") or f"Mend svg_templates/{element}.",
+        getattr(cause, "hint", "") or f"Fix svg_templates/{element}.",
         second=t,
         element=element,
     )

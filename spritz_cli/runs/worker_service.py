@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Self
 
-from spritz_cli.errors import RedisUnavailable, UsageError
+from spritz_cli.errors import INTERRUPTED_EXIT_CODE, RedisUnavailable, UsageError
 from spritz_cli.runs.job_queue import JobQueue
 from spritz_cli.runs.local_workers import LocalWorkers
 from spritz_cli.settings import Settings
@@ -22,9 +22,6 @@ HEALTH_SECONDS = 2.0
 
 #: Two stop signals within this many seconds count as one that came by two ways.
 ONE_REQUEST_SECONDS = 0.5
-
-#: The exit code of workers that were stopped while making films.
-INTERRUPTED = 130
 
 
 def serve(
@@ -54,7 +51,7 @@ def serve(
                     workers.start(count)
                 health.look(workers.running)
                 time.sleep(POLL_SECONDS)
-            return INTERRUPTED if requests.urgent else workers.wait()
+            return INTERRUPTED_EXIT_CODE if requests.urgent else workers.wait()
         finally:
             workers.stop()
 
@@ -76,12 +73,7 @@ class _Requests:
                 self._before[number] = signal.signal(number, self._note)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -117,12 +109,7 @@ class _Health:
                 self._file.unlink(missing_ok=True)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._queue.close()
         if self._file is not None:
             with suppress(OSError):

@@ -223,11 +223,14 @@ def matrix_of(transform: str) -> Matrix:
     """Return the matrix of an SVG transform list."""
     matrix = IDENTITY
     for verb, arguments in _STEP.findall(transform):
-        values = [float(value) for value in re.split(r"[\s,]+", arguments.strip())]
-        step = _STEPS.get(verb)
-        if step is None or not all(math.isfinite(value) for value in values):
-            raise RenderError(f"transform {transform!r} cannot be drawn")
-        matrix = multiply(step(*values), matrix)
+        try:
+            values = [float(value) for value in re.split(r"[\s,]+", arguments.strip())]
+            step = _STEPS[verb](*values)
+        except (KeyError, TypeError, ValueError):
+            step = (math.nan,) * 6
+        matrix = multiply(step, matrix)
+    if not all(map(math.isfinite, matrix)):
+        raise RenderError(f"transform {transform!r} cannot be drawn")
     return matrix
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -26,6 +26,9 @@ from spritz_cli.scene.timeline import (
     px,
     wave_once,
 )
+
+if TYPE_CHECKING:
+    from spritz_cli.scene.canvas import Canvas
 
 #: Marked as safe, so that autoescaping does not search every mention of a colour.
 _SAFE_COLOURS = {name: Markup(value) for name, value in tokens.COLOURS.items()}  # noqa: S704
@@ -86,6 +89,13 @@ class Scene:
         with _located(self.template, t):
             return self._render(self._source, self._names | Moment(t, self.duration).verbs())
 
+    def show(self, canvas: Canvas, svg: str, t: float) -> None:
+        """Paint the frame of second `t`, which `svg` describes."""
+        from spritz_cli.scene.document import parse
+
+        with _located(self.template, t):
+            canvas.show(parse(svg))
+
 
 def times(duration: float) -> Iterator[float]:
     """Yield the time of every frame of a film, in seconds."""
@@ -107,15 +117,13 @@ def frames(scene: Scene, *, held: int = 0, transparent: bool = False) -> Iterato
     `transparent`: for a scene without a background; what it does not paint is transparent.
     """
     from spritz_cli.scene.canvas import Canvas
-    from spritz_cli.scene.document import parse
 
     canvas = Canvas(tokens.WIDTH, tokens.HEIGHT, transparent=transparent)
     shown = None
     for t in list(times(scene.duration))[: -held or None]:
         svg = scene.svg(t)
         if svg != shown:
-            with _located(scene.template, t):
-                canvas.show(parse(svg))
+            scene.show(canvas, svg, t)
             shown = svg
         yield canvas.pixels
 

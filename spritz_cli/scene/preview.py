@@ -72,7 +72,7 @@ def _blank_template(scene: str) -> Template:
 
 def _picture(scene: Scene, t: float) -> Image.Image:
     canvas = Canvas(tokens.WIDTH, tokens.HEIGHT)
-    canvas.show(parse(scene.svg(t)))
+    scene.show(canvas, scene.svg(t), t)
     return poster.picture(canvas.pixels, tokens.WIDTH, tokens.HEIGHT)
 
 

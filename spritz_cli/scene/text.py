@@ -13,11 +13,7 @@ from functools import cache
 import uharfbuzz
 
 from spritz_cli.errors import RenderError
-from spritz_cli.scene.font import (
-    FAMILY as FAMILY,
-    font_digest as font_digest,
-    font_file as font_file,
-)
+from spritz_cli.scene.font import FAMILY, font_file
 
 FEATURES = {"kern": True, "tnum": True, "liga": False}
 WEIGHTS = range(300, 901)
@@ -64,9 +60,9 @@ def shape(text: str, weight: int) -> Line:
     return Line(x / _em(), tuple(glyphs))
 
 
-def width(text: str, size: float, weight: int, letter_spacing: float = 0.0) -> float:
+def width(text: str, size: float, weight: int) -> float:
     """Return the width of one line in px at `size` px."""
-    return shape(text, weight).width * size + letter_spacing * max(0, len(text) - 1)
+    return shape(text, weight).width * size
 
 
 def missing_glyphs(text: str) -> tuple[str, ...]:

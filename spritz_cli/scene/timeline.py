@@ -149,10 +149,10 @@ class Moment:
     def swap(self, start: float, out: float | None = None) -> Markup:
         """Fade in while rising 16 px, 0.4 s; at `out`, fade out while rising 16 px more."""
         p = self.progress(start, 0.4, "out_cubic")
-        gone = 0.0 if out is None else self.progress(out - 0.2, 0.4, "in_out_cubic")
+        leaving = 0.0 if out is None else self.progress(out - 0.2, 0.4, "in_out_cubic")
         # The old element is gone halfway, so that two numbers never overlap.
-        opacity = min(clamp(2 * p - 1) if start > 0 else 1.0, 1 - clamp(2 * gone))
-        return _attributes(0, SWAP_PX * (1 - p) - SWAP_PX * gone, opacity=opacity)
+        opacity = min(clamp(2 * p - 1) if start > 0 else 1.0, 1 - clamp(2 * leaving))
+        return _attributes(0, SWAP_PX * (1 - p) - SWAP_PX * leaving, opacity=opacity)
 
     def slide(self, start: float, dx: float = 0, dy: float = 0, seconds: float = 0.7) -> Markup:
         """Slide in from `dx`, `dy` px away."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -17,16 +17,25 @@ from typing import Any, Literal, NamedTuple
 from spritz_cli.errors import StorageError
 from spritz_cli.models import Location, MicroUSD, Template
 from spritz_cli.storage.budget import Charge
-from spritz_cli.storage.files.base import DiskFiles, Files, at_once
+from spritz_cli.storage.files.base import DiskFiles, Files, FoundFile, at_once, local_folder
 from spritz_cli.storage.files.disk import disk_errors, measure
-from spritz_cli.storage.videos import FOOTAGE
 
-FOLDER = FOOTAGE
+FOLDER = ".footage"
 
 #: Journals keep the names of their first version: there are paid orders on disk.
 _STORED_AS = {"request_digest": "wish", "paid_fingerprint": "paid", "cost_micros": "micro"}
 
-_ORDER = re.compile(r"/[0-9a-f][^/]*\.json$")
+#: The version of the journal of each settled order, and the day that it counts to. Only a cache:
+#: any other version of a journal is read.
+_SETTLED = f"{FOLDER}/.settled.json"
+
+#: The cache is written anew when it lacks more orders than this.
+MOST_UNNOTED = 100
+
+#: Fields that came later are left out of a journal while they are unknown.
+_LATER = ("frames", "fps", "matrix")
+
+_JOURNAL = re.compile(r"/[0-9a-f][^/]*\.json$")
 
 #: `intended`: reserved, surely not sent. `sending`: it may have been sent.
 #: `unknown`: nobody could say whether it arrived. `submitted`: the provider is at it.
@@ -36,13 +45,17 @@ OrderState = Literal["intended", "sending", "unknown", "submitted", "stored", "r
 #: States in which the provider charges for an order, or may do so.
 CHARGED: tuple[OrderState, ...] = ("sending", "unknown", "submitted", "stored", "failed")
 
+#: States after which an order counts to the same day for ever.
+SETTLED: tuple[OrderState, ...] = ("stored", "failed")
+
 
 class Order(NamedTuple):
     """One request for one segment of footage; times are epoch seconds.
 
     `request_digest` is the digest of what the catalog asked for, `paid_fingerprint` the paid
     fingerprint of the film that it is a part of, `day` the UTC day whose budget
-    it counts to.
+    it counts to. `frames` is how many the segment with this `sha256` decodes to
+    at `fps`, `matrix` that of its colours (see media.montage.Clip).
     """
 
     id: str
@@ -69,6 +82,9 @@ class Order(NamedTuple):
     sha256: str | None = None
     bytes: int | None = None
     ai_generated: bool = True
+    frames: int | None = None
+    fps: int | None = None
+    matrix: str | None = None
 
     @property
     def charge(self) -> Charge:
@@ -77,35 +93,69 @@ class Order(NamedTuple):
         return Charge(self.id, self.template, self.cost_micros, "spent" if done else "held")
 
 
-class FootageStore:
-    """Keeps orders and their footage beside the films: below a folder, or wherever `place` does."""
+class _Settled(NamedTuple):
+    version: str
+    day: str
 
-    def __init__(self, place: Path | Files) -> None:
-        self._files = DiskFiles(place) if isinstance(place, Path) else place
+    def is_of_other_day(self, journal: FoundFile, day: str) -> bool:
+        return bool(self.version) and self.version == journal.version and self.day != day
+
+
+class FootageStore:
+    """Keeps orders and their footage beside the films: below a folder or in other `Files`."""
+
+    def __init__(self, location: Path | Files, *, most_unnoted: int = MOST_UNNOTED) -> None:
+        self._files = DiskFiles(location) if isinstance(location, Path) else location
+        self._most_unnoted = most_unnoted
 
     @property
     def folder(self) -> Path:
         """The folder that all of it lies in; StorageError if that is in a bucket."""
-        root = self._files.root
-        if isinstance(root, Path):
-            return root / FOLDER
-        raise StorageError(
-            f"{root} is no folder of this machine", hint="Ask for a `local` copy instead."
-        )
+        return local_folder(self._files) / FOLDER
 
     def orders(self, template: Template) -> list[Order]:
         """Return every order of a template, the oldest first."""
-        return sorted(self._found(f"{FOLDER}/{template.name}/"), key=_age)
+        return sorted(self._read_all(self.journals([template.name])), key=_age)
 
     def all_orders(self) -> Iterator[Order]:
         """Yield every order, folder by folder."""
-        yield from self._found(f"{FOLDER}/")
+        yield from self._read_all(self._journals(f"{FOLDER}/"))
+
+    def orders_of(self, day: str) -> list[Order]:
+        """Return the orders that count to a UTC day. Call it with the lock.
+
+        The journals of orders that settled on other days are not read again once they are noted.
+        """
+        noted = self._noted()
+        files = [file for file in self._files.find(f"{FOLDER}/") if _JOURNAL.search(file.name)]
+        others = {
+            file.name: noted[file.name]
+            for file in files
+            if file.name in noted and noted[file.name].is_of_other_day(file, day)
+        }
+        rest = [file for file in files if file.name not in others]
+        orders = at_once(self._files, self._read, [file.name for file in rest])
+        fresh = {
+            file.name: _Settled(file.version, order.day)
+            for file, order in zip(rest, orders, strict=True)
+            if order and order.day != day and order.state in SETTLED and file.version
+        }
+        if len(fresh) > self._most_unnoted:
+            self._files.write(_SETTLED, json.dumps(others | fresh).encode())
+        return [order for order in orders if order and order.day == day]
+
+    def folders(self, names: Iterable[str]) -> Iterator[str]:
+        """Yield the prefixes under which all about some templates or personas is stored."""
+        return (f"{FOLDER}/{name}/" for name in names)
+
+    def journals(self, names: Iterable[str]) -> Iterator[str]:
+        """Yield the names of the journals of some templates."""
+        for prefix in self.folders(names):
+            yield from self._journals(prefix)
 
     def record(self, order: Order) -> Order:
         """Write an order durably, in one step; returns it."""
-        fields = {_STORED_AS.get(name, name): value for name, value in order._asdict().items()}
-        text = json.dumps(fields, ensure_ascii=False, indent=1)
-        self._files.write(_name(order, "json"), text.encode())
+        self._files.write(_name(order, "json"), _journal(order))
         return order
 
     def locked(self) -> AbstractContextManager[None]:
@@ -126,7 +176,7 @@ class FootageStore:
     def files(self, order: Order) -> list[tuple[Location, int]]:
         """Return the files of an order that are there, with their sizes, the journal first."""
         found = self._files.find(f"{FOLDER}/{order.template}/{order.id}.")
-        return [(self._files.root / file.name, file.bytes) for file in found]
+        return [(self._files.location / file.name, file.bytes) for file in found]
 
     def local(self, order: Order, folder: Path) -> Path:
         """Return the stored segment of an order on this machine, copied to `folder` if need be."""
@@ -144,21 +194,40 @@ class FootageStore:
     def remove(self, order: Order) -> list[Location]:
         """Delete an order and its footage; returns what is gone. The journal goes first."""
         names = [_name(order, suffix) for suffix in ("json", "mp4")]
-        return [self._files.root / name for name in names if self._files.delete(name)]
+        return [self._files.location / name for name in names if self._files.delete(name)]
 
-    def _found(self, prefix: str) -> list[Order]:
-        names = [found.name for found in self._files.find(prefix) if _ORDER.search(found.name)]
+    def _journals(self, prefix: str) -> Iterator[str]:
+        return (file.name for file in self._files.find(prefix) if _JOURNAL.search(file.name))
+
+    def _noted(self) -> dict[str, _Settled]:
+        content = self._files.read(_SETTLED)
+        try:
+            stored = json.loads(content.data) if content else {}
+            return {name: _Settled(*map(str, entry)) for name, entry in stored.items()}
+        except (ValueError, TypeError, AttributeError):
+            return {}
+
+    def _read_all(self, names: Iterable[str]) -> list[Order]:
         orders = at_once(self._files, self._read, names)
         return [order for order in orders if order]
 
     def _read(self, name: str) -> Order | None:
         content = self._files.read(name)
         # Unless a cleanup was quicker.
-        return _order(content.data, self._files.root / name) if content else None
+        return _order(content.data, self._files.location / name) if content else None
 
 
 def _name(order: Order, suffix: str) -> str:
     return f"{FOLDER}/{order.template}/{order.id}.{suffix}"
+
+
+def _journal(order: Order) -> bytes:
+    fields = {
+        _STORED_AS.get(name, name): value
+        for name, value in order._asdict().items()
+        if value is not None or name not in _LATER
+    }
+    return json.dumps(fields, ensure_ascii=False, indent=1).encode()
 
 
 def _order(data: bytes, where: Location) -> Order:

@@ -18,16 +18,21 @@ from typing import Any, NamedTuple
 
 from spritz_cli.errors import StorageError
 from spritz_cli.models import Location, RenderedFilm, Template, Tier, Video
-from spritz_cli.storage.files.base import Content, DiskFiles, Files, FoundFile, at_once
+from spritz_cli.storage.files.base import (
+    Content,
+    DiskFiles,
+    Files,
+    FoundFile,
+    at_once,
+    local_folder,
+)
 from spritz_cli.storage.files.disk import FileRecord, disk_errors, measure
+from spritz_cli.storage.footage import FootageStore
 
 VIDEO, POSTER, CAPTIONS, SIDECAR = "mp4", "webp", "vtt", "json"
 
 #: The sidecar last: whoever finds it may rely on the others.
 SUFFIXES = (VIDEO, POSTER, CAPTIONS, SIDECAR)
-
-#: Footage lies below the films, see footage.py.
-FOOTAGE = ".footage"
 
 #: Up to so many folders of a bucket are listed one by one rather than all at once.
 FEW = 8
@@ -53,21 +58,18 @@ class StoredFilm(NamedTuple):
 
 
 class VideoStore:
-    """Keeps films below a folder, or wherever `place` does, and knows their public addresses."""
+    """Keeps films below a folder or in other `Files`, and knows their public addresses."""
 
-    def __init__(self, place: Path | Files, url_prefix: str = "/videos") -> None:
-        self._files = DiskFiles(place) if isinstance(place, Path) else place
-        self.place = self._files.root
+    def __init__(self, location: Path | Files, url_prefix: str = "/videos") -> None:
+        self._files = DiskFiles(location) if isinstance(location, Path) else location
+        self.location = self._files.location
+        self._footage = FootageStore(self._files)
         self.url_prefix = url_prefix.rstrip("/")
 
     @property
-    def root(self) -> Path:
+    def folder(self) -> Path:
         """The folder that films lie in; StorageError if they lie in a bucket."""
-        if isinstance(self.place, Path):
-            return self.place
-        raise StorageError(
-            f"{self.place} is no folder of this machine", hint="Ask for a `local` copy instead."
-        )
+        return local_folder(self._files)
 
     def staging(self) -> AbstractContextManager[Path]:
         """Return a scratch directory of this machine, for `publish` to move files from."""
@@ -146,7 +148,7 @@ class VideoStore:
         What is kept elsewhere than on this machine has no path: see `local`.
         """
         url, name = self._required(video)
-        path = self.root / name
+        path = self.folder / name
         if Path(os.path.realpath(path)) == path:
             return path
         raise self._is_no_file(url)
@@ -168,7 +170,7 @@ class VideoStore:
     def all_intact(self, videos: Iterable[Video]) -> list[bool]:
         """Answer `intact` for many films, side by side where that is quicker."""
         videos = list(videos)
-        with self._files.surveyed(_prefixes(videos)):
+        with self._files.surveyed(self._prefixes(videos)):
             return at_once(self._files, self.intact, videos)
 
     @contextmanager
@@ -176,8 +178,9 @@ class VideoStore:
         """Look at what many films have now, so that asking about each of them costs little.
 
         Only to tell about them: see `Files.surveyed`. A template stands for all its films.
+        Their footage is looked at too.
         """
-        with self._files.surveyed(_prefixes(wanted)):
+        with self._files.surveyed(self._prefixes(wanted)):
             # Read side by side, to be remembered.
             at_once(self._files, self._files.read, self._records(wanted))
             yield
@@ -207,7 +210,7 @@ class VideoStore:
         """Yield every `<hash>.*` group, complete or not, in the order of their names."""
         found = (file for file in self._files.find("") if _is_address(file.name.split("/")))
         for stem, files in groupby(found, key=_stem):
-            yield _stored_video(stem, list(files), self.place)
+            yield _stored_video(stem, list(files), self.location)
 
     def modified_at(self, film: StoredFilm) -> float:
         """Return when one of its files was changed last, as of now."""
@@ -249,7 +252,7 @@ class VideoStore:
 
     def _is_no_file(self, url: str) -> StorageError:
         return StorageError(
-            f"{url!r} is not a file of {self.place}",
+            f"{url!r} is not a file of {self.location}",
             hint=f"A film's url looks like {self.url('PERSONA', 'TOPIC', 'HASH.mp4')}.",
         )
 
@@ -270,9 +273,18 @@ class VideoStore:
             return
         for item in wanted:
             film = f"/{item.hash}" if isinstance(item, Video) else "/"
-            for prefix in (f"{item.name}{film}", f"{FOOTAGE}/{item.name}/"):
-                found = self._files.find(prefix)
-                yield from (file.name for file in found if file.name.endswith(f".{SIDECAR}"))
+            found = self._files.find(f"{item.name}{film}")
+            yield from (file.name for file in found if file.name.endswith(f".{SIDECAR}"))
+        yield from self._footage.journals(item.name for item in wanted)
+
+    def _prefixes(self, wanted: Sequence[Template | Video]) -> list[str]:
+        """Return where to look for all of these, in few places."""
+        names = {item.name for item in wanted}
+        if len(names) > FEW:
+            names = {item.persona for item in wanted}
+        if len(names) > FEW:
+            return [""]
+        return [*(f"{name}/" for name in sorted(names)), *self._footage.folders(sorted(names))]
 
     def _sizes(self, stem: str) -> dict[str, Any]:
         found = self._files.find(f"{stem}.")
@@ -301,23 +313,13 @@ class VideoStore:
         self._files.put_last(sidecar, f"{stem}.{SIDECAR}", seen)
 
     def _name_of(self, location: Location) -> str:
-        name = str(location).removeprefix(f"{self.place}/")
+        name = str(location).removeprefix(f"{self.location}/")
         if name == str(location) or not _is_address(name.split("/")):
             raise StorageError(
-                f"{location} is not a file of the store {self.place}",
+                f"{location} is not a file of the store {self.location}",
                 hint="vidgen deletes only what it made. Delete it by hand if it is not needed.",
             )
         return name
-
-
-def _prefixes(wanted: Sequence[Template | Video]) -> list[str]:
-    """Return where to look for all of these, in few places."""
-    folders = {item.name for item in wanted}
-    if len(folders) > FEW:
-        folders = {item.persona for item in wanted}
-    if len(folders) > FEW:
-        return [""]
-    return [f"{parent}{name}/" for name in sorted(folders) for parent in ("", f"{FOOTAGE}/")]
 
 
 def _require_safe(*names: str) -> None:
@@ -373,14 +375,14 @@ def _stem(file: FoundFile) -> str:
     return file.name.rpartition(".")[0]
 
 
-def _stored_video(stem: str, files: Sequence[FoundFile], root: Location) -> StoredFilm:
+def _stored_video(stem: str, files: Sequence[FoundFile], location: Location) -> StoredFilm:
     persona, topic, name = stem.split("/")
     ordered = sorted(files, key=lambda file: SUFFIXES.index(file.name.rpartition(".")[2]))
     return StoredFilm(
         persona=persona,
         topic=topic,
         hash=name,
-        paths=tuple(root / file.name for file in ordered),
+        paths=tuple(location / file.name for file in ordered),
         sizes=tuple(file.bytes for file in ordered),
         modified_at=max(file.modified_at for file in ordered),
         published=ordered[-1].name.endswith(f".{SIDECAR}"),

@@ -22,6 +22,7 @@ from spritz_cli.errors import (
     StillRunning,
 )
 from spritz_cli.media import ffmpeg
+from spritz_cli.media.montage import Clip
 from spritz_cli.models import MicroUSD, dollars
 from spritz_cli.scene import tokens
 from spritz_cli.storage.footage import FootageStore, Order
@@ -203,15 +204,23 @@ class Delivery:
         path = scratch / f"{order.id}.part.mp4"
         try:
             self.provider.api.download(job, path)
-            _require_footage(order, path)
+            clip = _decoded(order, path)
         except EncoderKilled:
             # Says nothing of the footage.
             raise
         except (ProviderError, RenderError) as exc:
             raise self._undelivered(order, job, exc.message) from exc
-        told = self.footage.adopt(order, path)
-        cost = self._settle(order, job)
-        return self._record(order, state="stored", cost_micros=cost, error=None, **told)
+        file = self.footage.adopt(order, path)
+        return self._record(
+            order,
+            state="stored",
+            cost_micros=self._settle(order, job),
+            error=None,
+            frames=clip.frames,
+            fps=tokens.FPS,
+            matrix=clip.matrix,
+            **file,
+        )
 
     def _awaited(self, order: Order) -> RemoteJob:
         try:
@@ -257,7 +266,7 @@ class Delivery:
         return self.footage.record(order._replace(**changes))
 
 
-def _require_footage(order: Order, path: Path) -> None:
+def _decoded(order: Order, path: Path) -> Clip:
     """Decode a segment; raises RenderError if it is damaged or much too short."""
     clip = ffmpeg.footage(path, tokens.FPS)
     if clip.frames < LEAST_SHARE * order.seconds * tokens.FPS:
@@ -265,6 +274,7 @@ def _require_footage(order: Order, path: Path) -> None:
             f"the provider delivered {clip.frames / tokens.FPS:.1f} s of footage, "
             f"not {order.seconds} s"
         )
+    return clip
 
 
 def _is_worth_a_wait(exc: ProviderError) -> bool:

@@ -109,14 +109,14 @@ class FootageTier:
     def _film(
         self, template: Template, orders: Sequence[Order], scratch: Path, progress: Progress
     ) -> RenderedFilm:
-        from spritz_cli.tiers.compositing import compose
+        from spritz_cli.tiers.compositing import clip_of, compose
 
         def drawn(share: float, stage: str = "drawing") -> None:
             progress(FOOTAGE_SHARE + (1 - FOOTAGE_SHARE) * share, stage)
 
-        segments = [self._footage.local(order, scratch) for order in orders]
+        clips = [clip_of(order, self._footage.local(order, scratch)) for order in orders]
         scene = self._library.open(replace(template, fallback_static=OVERLAY))
-        film = compose(scene, segments, scratch, drawn)
+        film = compose(scene, clips, scratch, drawn)
         return film._replace(source=_source(orders))
 
     def _wanted(self, template: Template) -> tuple[Provider, Brief] | None:

@@ -116,7 +116,8 @@ class Purchase:
         budget = self.provider.budget
         today = budget.today().date
         # What the disk knows of today, in case Redis has lost it.
-        journal = [order.charge for order in self.footage.all_orders() if _counts(order, today)]
+        orders = self.footage.orders_of(today)
+        journal = [order.charge for order in orders if order.state in (*CHARGED, "intended")]
         return budget.reserve([order.charge for order in due], journal=journal, journal_day=today)
 
     def _dated(self, order: Order, day: str) -> Order:
@@ -139,7 +140,3 @@ class Purchase:
             if order.paid_fingerprint == self.brief.paid_fingerprint and order.state == "intended":
                 self.footage.record(order._replace(state="refused"))
                 self.provider.budget.release(order.day, order.id)
-
-
-def _counts(order: Order, day: str) -> bool:
-    return order.day == day and order.state in (*CHARGED, "intended")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -27,7 +28,7 @@ from spritz_cli.storage.videos import VideoStore
 from spritz_cli.testing import fake_redis, sample_film, sample_order, sample_template
 
 A, B = sample_template(topic="a"), sample_template(topic="b")
-NOW = "2026-11-23T09:00:00+00:00"
+NOW, TODAY = "2026-11-23T09:00:00+00:00", "2026-11-23"
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ def test_a_survey_is_nothing_to_other_threads(place: Place) -> None:
     store, video = place.store, publish(place.store)
     found: list[bool] = []
     with store.surveyed([video]):
-        VideoStore(place.open()).remove(store.place / f"{video.name}/{video.hash}.webp")
+        VideoStore(place.open()).remove(store.location / f"{video.name}/{video.hash}.webp")
         thread = Thread(target=lambda: found.append(store.intact(video)))
         thread.start()
         thread.join()
@@ -208,7 +209,7 @@ def test_films_are_listed_in_order_and_nothing_else_is(place: Place) -> None:
     whole, half = publish(store, "a", B), publish(store, "b", A)
     for name in (f"{half.name}/notes.txt", ".footage/x/y/0123456789abcdef.mp4", "a/b/c/d.mp4"):
         files.write(name, b"stranger")
-    store.remove(store.place / f"{half.name}/{half.hash}.json")
+    store.remove(store.location / f"{half.name}/{half.hash}.json")
     listed = list(store.videos())
     assert [(film.topic, film.hash) for film in listed] == [("a", half.hash), ("b", whole.hash)]
     assert [film.published for film in listed] == [False, True]
@@ -237,7 +238,7 @@ def test_only_files_of_the_store_can_be_removed(place: Place) -> None:
     publish(store)
     for name in ("notes.txt", "a/b/0123456789abcdef.exe", ".footage/a/b/0123456789abcdef.json"):
         with pytest.raises(StorageError):
-            store.remove(store.place / name)
+            store.remove(store.location / name)
 
 
 def test_a_film_that_is_still_wanted_becomes_young_again(place: Place) -> None:
@@ -254,7 +255,7 @@ def test_a_film_that_is_still_wanted_becomes_young_again(place: Place) -> None:
 def test_what_a_cleanup_took_is_not_made_young_again(place: Place) -> None:
     store = place.store
     video = publish(store)
-    store.remove(store.place / f"{video.name}/{video.hash}.json")
+    store.remove(store.location / f"{video.name}/{video.hash}.json")
     with pytest.raises(StorageError):
         store.freshen(video)
     assert store.sidecar(video) is None
@@ -270,7 +271,9 @@ def test_a_cleanup_deletes_what_was_replaced_and_keeps_the_rest(place: Place) ->
     later = datetime.fromtimestamp(time.time() + 7200, UTC)
     studio = Studio(store, manifest, leases, (), clock=lambda: later)
     plan = plan_cleanup(studio, None, quota_bytes=10**9)
-    names = [str(item.path).removeprefix(f"{store.place}/{old.name}/") for item in plan.deletions]
+    names = [
+        str(item.path).removeprefix(f"{store.location}/{old.name}/") for item in plan.deletions
+    ]
     assert names == [f"{old.hash}.{suffix}" for suffix in ("json", "vtt", "webp", "mp4")]
     assert {item.reason for item in plan.deletions} == {ORPHANED}
     assert len(list(store.videos())) == 3
@@ -291,6 +294,90 @@ def test_an_order_is_what_was_recorded_last(place: Place) -> None:
     assert place.footage.orders(A) == [sent, later]
     assert place.footage.orders(B) == []
     assert sorted(place.footage.all_orders(), key=lambda one: one.id) == [sent, later]
+
+
+class ReadsNoted:
+    """Files that note which journals of orders are read."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self.journals: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._files, name)
+
+    def read(self, name: str) -> Any:
+        if not name.endswith(".settled.json"):
+            self.journals.append(name)
+        return self._files.read(name)
+
+
+def settled(number: int, day: str = "2026-01-31") -> Order:
+    return order("stored", id=f"{number:016x}", day=day)
+
+
+def test_settled_orders_of_other_days_are_read_once(place: Place) -> None:
+    for number in range(12):
+        place.footage.record(settled(number))
+    today = place.footage.record(order("submitted", id="f" * 16, day=TODAY))
+    files: Any = ReadsNoted(place.open())
+    footage = FootageStore(files, most_unnoted=10)
+
+    assert footage.orders_of(TODAY) == [today]
+    assert len(files.journals) == 13
+    files.journals.clear()
+    assert footage.orders_of(TODAY) == [today]
+    assert files.journals == [f".footage/{A.name}/{today.id}.json"]
+    assert len(footage.orders_of("2026-01-31")) == 12
+
+
+class Fate:
+    """Does to orders at random what may happen to them."""
+
+    def __init__(self, place: Place, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.days = ("2026-01-31", "2026-11-22", TODAY)
+        self.footage = FootageStore(place.files, most_unnoted=self.chance.choice((0, 2)))
+        self._files = place.files
+        self._backup: dict[str, bytes] = {}
+
+    def strike(self) -> None:
+        often = (self._write,) * 3
+        self.chance.choice(
+            (*often, self._delete, self._back_up, self._restore, self._damage_cache)
+        )()
+
+    def _write(self) -> None:
+        state = self.chance.choice(("intended", "submitted", "stored", "failed", "refused"))
+        number = f"{self.chance.randrange(8):016x}"
+        self.footage.record(order(state, id=number, day=self.chance.choice(self.days)))
+
+    def _delete(self) -> None:
+        for first in list(self.footage.all_orders())[:1]:
+            self.footage.remove(first)
+
+    def _back_up(self) -> None:
+        names = [found.name for found in self._files.find(f".footage/{A.name}/")]
+        self._backup = {name: self._files.read(name).data for name in names}
+
+    def _restore(self) -> None:
+        for name, data in self._backup.items():
+            self._files.write(name, data)
+
+    def _damage_cache(self) -> None:
+        garbage = self.chance.choice((b"{", b"[]", b'{"a": 1}'))
+        self._files.write(".footage/.settled.json", garbage)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_orders_of_a_day_are_those_that_a_full_reading_finds(place: Place, seed: int) -> None:
+    fate = Fate(place, seed)
+    for _ in range(25):
+        fate.strike()
+        orders = list(fate.footage.all_orders())
+        for day in fate.days:
+            wanted = {one for one in orders if one.day == day}
+            assert set(fate.footage.orders_of(day)) == wanted
 
 
 def test_footage_is_stored_in_full_length(place: Place, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The faults: what runs, what is struck, and when it is whole again."""
+"""The faults: which processes run, and what each fault does to them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ SYNC_OUTSIDE = Scene("sync, outer server", True, False, ("sync",))
 
 @dataclass(frozen=True)
 class Injected:
-    """A fault that struck; `ended_at` is when the machine was whole again (monotonic seconds)."""
+    """A fault that was injected; `ended_at` is its end in monotonic seconds."""
 
     detail: str
     ended_at: float

@@ -63,7 +63,8 @@ def composed(template, tmp_path: Path) -> Callable[..., RenderedFilm]:
     def make(*segments: Path, **changes) -> RenderedFilm:
         scratch = tmp_path / "scratch"
         scratch.mkdir(exist_ok=True)
-        return compose(overlay(replace(template, **changes)), segments, scratch, silent)
+        clips = [ffmpeg.footage(path, tokens.FPS) for path in segments]
+        return compose(overlay(replace(template, **changes)), clips, scratch, silent)
 
     return make
 
@@ -275,7 +276,7 @@ def test_a_full_disk_is_told_as_such(shoot, composed, tmp_path: Path) -> None:
 
 def test_progress_goes_from_nothing_to_all(template, shoot, tmp_path: Path) -> None:
     seen: list[float] = []
-    segments = [shoot(plain(TEAL))]
-    compose(overlay(template), segments, tmp_path, lambda share, *_: seen.append(share))
+    clips = [ffmpeg.footage(shoot(plain(TEAL)), tokens.FPS)]
+    compose(overlay(template), clips, tmp_path, lambda share, *_: seen.append(share))
     assert seen == sorted(seen)
     assert seen[-1] == 1.0

@@ -16,6 +16,7 @@ import pytest
 
 from spritz_cli.catalog.loader import Catalog
 from spritz_cli.scene import tokens
+from tests import documents
 from tests.chromium import PROGRAM, Browser, browser
 from tests.processes import ROOT
 from tests.scenes import FROZEN
@@ -173,8 +174,9 @@ def test_a_later_page_tells_what_became_of_every_film(made: Path) -> None:
     vidgen(made, "warm", "--all", "--sync", *edited)
     flags = ("--out", "after.html", "--against", "gallery.html", "--no-lint", "--json")
 
-    answer = json.loads(vidgen(made, "gallery", *flags, *edited))
+    answer = documents.read(vidgen(made, "gallery", *flags, *edited))
 
+    assert [film["status"] for film in answer["films"]] == ["ready", "ready"]
     assert answer["comparison"]["changed"] == ["newcomer/first"]
     assert answer["comparison"]["unchanged"] == ["newcomer/second"]
     assert "parameters.count: 2 → 3" in (made / "after.html").read_text("utf-8")

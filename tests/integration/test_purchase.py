@@ -11,14 +11,17 @@ from redis import Redis
 
 from spritz_cli.catalog.providers import load_profile
 from spritz_cli.errors import RedisUnavailable
+from spritz_cli.media import ffmpeg
 from spritz_cli.models import NEVER, MicroUSD, Template
+from spritz_cli.scene import tokens
 from spritz_cli.settings import shipped
 from spritz_cli.storage.budget import DEFAULT_CAP_MICROS, DailyBudget
-from spritz_cli.storage.footage import FootageStore, Order
+from spritz_cli.storage.footage import MOST_UNNOTED, FootageStore, Order
 from spritz_cli.storage.provider_state import Circuit, Gate, Slots
-from spritz_cli.testing import fake_redis, sample_template
+from spritz_cli.testing import fake_redis, sample_order, sample_template
 from spritz_cli.tiers.base import TierUnavailable
 from spritz_cli.tiers.brief import brief_for, footage_in_hand
+from spritz_cli.tiers.compositing import clip_of
 from spritz_cli.tiers.provider import Provider
 from spritz_cli.tiers.purchase import Purchase
 from spritz_cli.videos_api import client
@@ -120,6 +123,10 @@ def test_a_segment_is_ordered_paid_and_stored(shop: Shop) -> None:
         shop.api.jobs[0].id,
     )
     assert order.ai_generated
+    assert clip_of(order, shop.footage.path(order)) == ffmpeg.footage(
+        shop.footage.path(order), tokens.FPS
+    )
+    assert (order.fps, order.frames) == (tokens.FPS, 4 * tokens.FPS)
     assert shop.footage.path(order).stat().st_size == order.bytes
     today = shop.budget.today()
     assert (today.spent, today.held) == (PRICE, 0)
@@ -250,6 +257,20 @@ def test_a_lost_redis_does_not_open_the_budget_again(shop: Shop) -> None:
 
     assert shop.outcome(replace(TEMPLATE, topic="another")) == "budget"
     assert shop.used == PRICE
+
+
+def test_a_lost_redis_does_not_open_the_budget_again_among_many_old_orders(shop: Shop) -> None:
+    old = sample_order(replace(TEMPLATE, topic="old"), day="2026-01-31")
+    for number in range(MOST_UNNOTED + 1):
+        shop.footage.record(old._replace(id=f"{number:016x}"))
+    shop.cap_micros = MicroUSD(2 * PRICE)
+    for topic in ("one", "two"):
+        assert shop.outcome(replace(TEMPLATE, topic=topic)) == "made"
+        assert (shop.footage.folder / ".settled.json").exists()
+        shop.redis.flushall()
+
+    assert shop.outcome(replace(TEMPLATE, topic="three")) == "budget"
+    assert shop.used == 2 * PRICE
 
 
 def test_an_order_that_was_surely_not_sent_is_sent(shop: Shop) -> None:

@@ -177,7 +177,7 @@ def limited_file_size(size: int) -> Iterator[None]:
 @contextmanager
 def writing(store: VideoStore, program: str = WRITER) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-c", program, str(store.root)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", program, str(store.folder)], stdout=subprocess.PIPE, text=True
     )
     with process:
         try:

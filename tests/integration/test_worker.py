@@ -59,7 +59,7 @@ class Hall:
     def work_elsewhere(self, folder: Path) -> LocalWorkers:
         """Start a worker that has its own catalog and scenes, and our server and films."""
         settings = replace(
-            write_project(folder, {"short": 5}, count=7), videos_dir=self.services.store.root
+            write_project(folder, {"short": 5}, count=7), videos_dir=self.services.store.folder
         )
         workers = LocalWorkers(settings, self.services.redis.url, log=folder / "worker.log")
         workers.start(1)
@@ -286,7 +286,7 @@ def test_a_film_whose_process_is_killed_is_begun_again(hall: Hall) -> None:
     # At once, before the next attempt: nothing is left of the first.
     wait_until(lambda: not hall.family.alive("ffmpeg"))
     wait_until(lambda: hall.lease("short") is None, 1)
-    wait_until(lambda: list((hall.services.store.root / ".staging").glob("*/")) == [], 1)
+    wait_until(lambda: list((hall.services.store.folder / ".staging").glob("*/")) == [], 1)
     assert wait_until(lambda: hall.ended(job_id), 30).result["status"] == "success"
 
 
@@ -307,7 +307,7 @@ def test_a_disk_that_is_unusable_for_a_moment_costs_no_film(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REDIS_URL", hall.services.redis.url)
-    obstacle = hall.services.store.root
+    obstacle = hall.services.store.folder
     obstacle.write_text("in the way")
     mended = threading.Timer(0.4, obstacle.unlink)
     mended.start()
@@ -321,7 +321,7 @@ def test_a_disk_that_stays_unusable_is_told_as_the_reason(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REDIS_URL", hall.services.redis.url)
-    hall.services.store.root.write_text("in the way")
+    hall.services.store.folder.write_text("in the way")
     failed = worker.make_with_retries(REQUEST, Retries((0.01, 0.01)))
 
     assert (failed["status"], failed["error_kind"]) == ("failed", "StorageError")

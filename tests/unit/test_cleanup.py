@@ -14,7 +14,6 @@ from spritz_cli.catalog.loader import Catalog
 from spritz_cli.errors import StorageError
 from spritz_cli.films.cleanup import (
     EXPIRED,
-    GB,
     ORPHANED,
     OVER_QUOTA,
     UNUSED_FOOTAGE,
@@ -25,6 +24,7 @@ from spritz_cli.films.cleanup import (
 )
 from spritz_cli.films.studio import Studio
 from spritz_cli.models import Template, Video
+from spritz_cli.settings import GIGABYTE
 from spritz_cli.storage.footage import FootageStore, Order
 from spritz_cli.storage.leases import Leases
 from spritz_cli.storage.manifest import VideoManifest
@@ -54,7 +54,7 @@ class House:
     def order(self, template: Template = A, age: float = 100 * DAY, **changes) -> Order:
         """Put an order with its footage into the store, made `age` seconds ago."""
         order = sample_order(template, created_at=time.time() - age, **changes)
-        scratch = self.store.root / "scratch.mp4"
+        scratch = self.store.folder / "scratch.mp4"
         scratch.parent.mkdir(parents=True, exist_ok=True)
         scratch.write_bytes(b"footage")
         told = self.footage.adopt(order, scratch)
@@ -87,7 +87,9 @@ class House:
         then = datetime.fromtimestamp(time.time() - ago, UTC).isoformat()
         self.redis.hset(f"video:{video.key}", "last_accessed_at", then)
 
-    def plan(self, quota: float = 5 * GB, grace: float = HOUR, catalog=CATALOG) -> CleanupPlan:
+    def plan(
+        self, quota: float = 5 * GIGABYTE, grace: float = HOUR, catalog=CATALOG
+    ) -> CleanupPlan:
         return plan_cleanup(
             self.studio,
             catalog,
@@ -100,13 +102,13 @@ class House:
         return len(apply_cleanup(plan, self.studio, self.footage))
 
     def clean(self, **options) -> dict:
-        return cleanup(self.studio, CATALOG, **{"quota_bytes": 5 * GB, **options}).document()
+        return cleanup(self.studio, CATALOG, **{"quota_bytes": 5 * GIGABYTE, **options}).document()
 
     def size(self, video: Video) -> int:
         return next(film.bytes for film in self.store.videos() if film.hash == video.hash)
 
     def files(self) -> set[Path]:
-        return {path for path in self.store.root.rglob("*") if ".staging" not in path.parts}
+        return {path for path in self.store.folder.rglob("*") if ".staging" not in path.parts}
 
 
 @pytest.fixture
@@ -218,7 +220,7 @@ def test_a_dry_run_changes_nothing_and_tells_everything(house: House) -> None:
     assert done["deletions"] == said["deletions"]
     assert done["bytes_freed"] == sum(item["bytes"] for item in said["deletions"])
     assert done["disk_usage_gb"] == pytest.approx(
-        sum(film.bytes for film in house.store.videos()) / GB
+        sum(film.bytes for film in house.store.videos()) / GIGABYTE
     )
     assert house.clean()["deletions"] == []
 
@@ -226,21 +228,21 @@ def test_a_dry_run_changes_nothing_and_tells_everything(house: House) -> None:
 def test_other_files_and_gitkeep_stay_and_empty_topics_go(house: House) -> None:
     house.publish(A)
     house.keep(B, age=40 * DAY)
-    topic = house.store.root / A.persona / A.topic
-    strangers = [house.store.root / ".gitkeep", topic / "notes.txt", topic / "film.mp4"]
+    topic = house.store.folder / A.persona / A.topic
+    strangers = [house.store.folder / ".gitkeep", topic / "notes.txt", topic / "film.mp4"]
     for path in strangers:
         path.touch()
         os.utime(path, (0, 0))
     house.clean(quota_bytes=0)
     assert all(path.exists() for path in strangers)
-    assert not (house.store.root / B.persona / B.topic).exists()
+    assert not (house.store.folder / B.persona / B.topic).exists()
 
 
 def test_linked_folders_are_left_alone(house: House, tmp_path: Path) -> None:
     house.keep(A, age=40 * DAY)
     outside = tmp_path / "outside"
-    (house.store.root / A.persona).rename(outside)
-    (house.store.root / A.persona).symlink_to(outside)
+    (house.store.folder / A.persona).rename(outside)
+    (house.store.folder / A.persona).symlink_to(outside)
     assert house.plan(quota=0).deletions == ()
 
 
@@ -250,8 +252,8 @@ def test_a_plan_made_before_a_link_appeared_deletes_nothing_outside(
     house.keep(A, age=40 * DAY)
     plan = house.plan()
     outside = tmp_path / "outside"
-    (house.store.root / A.persona).rename(outside)
-    (house.store.root / A.persona).symlink_to(outside)
+    (house.store.folder / A.persona).rename(outside)
+    (house.store.folder / A.persona).symlink_to(outside)
     with pytest.raises(StorageError, match="high_utilization"):
         house.apply(plan)
     assert len(list(outside.rglob("*.*"))) == 4
@@ -303,7 +305,7 @@ def test_abandoned_scratch_folders_go_and_those_in_use_stay(house: House) -> Non
 
 def test_an_empty_or_missing_store_is_clean(house: House) -> None:
     assert house.clean()["deletions"] == []
-    assert not house.store.root.exists()
+    assert not house.store.folder.exists()
 
 
 def test_a_processing_or_failed_entry_protects_the_last_film(house: House) -> None:

@@ -59,6 +59,10 @@ def test_a_clip_is_known_by_its_shape() -> None:
         ('<g clip-path="url(#gone)"><circle r="1"/></g>', "refers to an unknown id"),
         ('<g transform="skewY(4)"/>', "cannot be drawn"),
         ('<g transform="translate(nan 0)"/>', "cannot be drawn"),
+        ('<g transform="translate(a 1)"/>', "cannot be drawn"),
+        ('<g transform="scale(1 2 3)"/>', "cannot be drawn"),
+        ('<g transform="matrix(1 0)"/>', "cannot be drawn"),
+        ('<g transform="scale(1e308) scale(1e308)"/>', "cannot be drawn"),
         ("<g>", "not well-formed"),
     ],
 )

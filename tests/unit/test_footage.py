@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from spritz_cli.testing import sample_order, sample_template
 from spritz_cli.tiers.brief import Brief, answers, frame_size
 
 TEMPLATE = sample_template()
+TODAY = "2026-11-23"
 
 #: Written before its fields were renamed in the code.
 JOURNAL = Path(__file__).parents[1] / "data/order.json"
@@ -77,6 +80,64 @@ def test_a_link_in_the_place_of_a_folder_is_refused(footage: FootageStore, tmp_p
     with pytest.raises(StorageError):
         footage.record(sample_order())
     assert footage.orders(TEMPLATE) == []
+
+
+@pytest.fixture
+def noted(footage: FootageStore, tmp_path: Path) -> FootageStore:
+    """Footage whose one order has settled on another day, which is noted."""
+    noting = FootageStore(tmp_path / "videos", most_unnoted=0)
+    noting.record(sample_order(day="2026-01-31"))
+    assert noting.orders_of(TODAY) == []
+    assert (noting.folder / ".settled.json").exists()
+    return noting
+
+
+def test_an_order_that_is_moved_to_another_day_counts_there(noted: FootageStore) -> None:
+    order = noted.record(sample_order(day=TODAY))
+    assert noted.orders_of(TODAY) == [order]
+    assert noted.orders_of("2026-01-31") == []
+
+
+@pytest.mark.parametrize("hours", [-1_000_000 / 3600, -24, -0.1, 0, 0.1, 24])
+def test_no_clock_decides_which_orders_count(noted: FootageStore, hours: float) -> None:
+    order = noted.record(sample_order(day=TODAY))
+    moment = time.time() + hours * 3600
+    os.utime(noted.path(order).with_suffix(".json"), (moment, moment))
+    assert noted.orders_of(TODAY) == [order]
+
+
+@pytest.mark.parametrize("keeps_times", [True, False])
+def test_an_order_restored_from_a_backup_counts(
+    noted: FootageStore, tmp_path: Path, keeps_times: bool
+) -> None:
+    order = noted.record(sample_order(day=TODAY))
+    journal = noted.path(order).with_suffix(".json")
+    backup = tmp_path / "backup.json"
+    shutil.copy2(journal, backup)
+    noted.record(sample_order(day="2026-01-31"))
+    assert noted.orders_of(TODAY) == []
+
+    journal.unlink()
+    (shutil.copy2 if keeps_times else shutil.copyfile)(backup, journal)
+    assert noted.orders_of(TODAY) == [order]
+
+
+def test_a_journal_that_was_edited_and_keeps_its_size_and_time_counts(noted: FootageStore) -> None:
+    [order] = noted.orders_of("2026-01-31")
+    journal = noted.path(order).with_suffix(".json")
+    before = journal.stat()
+    journal.write_text(journal.read_text().replace("2026-01-31", TODAY))
+    os.utime(journal, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert noted.orders_of(TODAY) == [order._replace(day=TODAY)]
+
+
+def test_what_was_noted_elsewhere_counts_for_nothing(noted: FootageStore, tmp_path: Path) -> None:
+    order = noted.record(sample_order(day="2026-01-31"))
+    shutil.copytree(tmp_path / "videos", tmp_path / "copy")
+    copy = FootageStore(tmp_path / "copy")
+    text = copy.path(order).with_suffix(".json").read_text()
+    copy.path(order).with_suffix(".json").write_text(text.replace("2026-01-31", TODAY))
+    assert copy.orders_of(TODAY) == [order._replace(day=TODAY)]
 
 
 def test_footage_of_another_length_is_not_intact(footage: FootageStore, tmp_path: Path) -> None:

@@ -3,15 +3,19 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from spritz_cli.errors import RenderError
+from spritz_cli.media.montage import Clip
 from spritz_cli.models import Template
-from spritz_cli.storage.footage import FootageStore
+from spritz_cli.storage.files.disk import measure
+from spritz_cli.storage.footage import FootageStore, Order
 from spritz_cli.storage.upgrades import Upgrades
 from spritz_cli.testing import fake_redis, sample_order, sample_template
 from spritz_cli.tiers.base import Offer
+from spritz_cli.tiers.compositing import FRAME, clip_of
 from spritz_cli.tiers.footage import FootageTier
 from tests.scenes import shipped_scenes
 
@@ -34,6 +38,14 @@ def keep(footage: FootageStore, tmp_path: Path, template: Template = TEMPLATE) -
     segment.write_bytes(b"not a film")
     order = sample_order(template)
     footage.record(order._replace(**footage.adopt(order, segment)))
+
+
+def undecodable(tmp_path: Path, **changes: Any) -> tuple[Order, Path]:
+    """Return a segment that no decoder can read, and an order that says what it decoded to."""
+    path = tmp_path / "segment.mp4"
+    path.write_bytes(b"not a film")
+    known = {"frames": 96, "fps": FRAME.fps, "matrix": "bt709", **measure(path), **changes}
+    return sample_order(TEMPLATE, **known), path
 
 
 def ignore_progress(share: float, stage: str = "") -> None:
@@ -71,3 +83,17 @@ def test_footage_that_cannot_be_drawn_over_is_left_alone_for_a_day(
     assert obstacle is not None
     assert obstacle.reason == "render_error"
     assert obstacle.until > time.time() + 86_000
+
+
+def test_a_segment_that_was_decoded_on_delivery_is_not_decoded_again(tmp_path: Path) -> None:
+    order, path = undecodable(tmp_path)
+    assert clip_of(order, path) == Clip(path, 96, "bt709")
+
+
+@pytest.mark.parametrize("changes", [{"sha256": "0" * 64}, {"fps": 24}, {"frames": None}])
+def test_a_segment_is_decoded_unless_all_about_it_is_known(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    order, path = undecodable(tmp_path, **changes)
+    with pytest.raises(RenderError, match="does not play"):
+        clip_of(order, path)

@@ -56,7 +56,7 @@ class Rig:
         return self.manifest.peek(TEMPLATE.persona, TEMPLATE.topic)
 
     def scratch(self) -> list[Path]:
-        return [path for path in (self.store.root / ".staging").iterdir() if path.is_dir()]
+        return [path for path in (self.store.folder / ".staging").iterdir() if path.is_dir()]
 
     @property
     def studio(self) -> Studio:
@@ -180,7 +180,7 @@ def test_a_damaged_film_on_disk_is_made_anew_when_the_manifest_is_lost(rig: Rig)
 def test_another_url_prefix_reaches_the_manifest_without_rendering(rig: Rig) -> None:
     before = rig.generate().video
     assert before is not None
-    rig.store = VideoStore(rig.store.root, "https://cdn.example/v")
+    rig.store = VideoStore(rig.store.folder, "https://cdn.example/v")
 
     assert (rig.plan().action, rig.plan().reason) == ("renew", "url prefix changed")
     assert rig.generate().status == "unchanged"
@@ -195,7 +195,7 @@ def test_another_url_prefix_reaches_the_manifest_without_rendering(rig: Rig) -> 
 def test_an_entry_near_its_end_gets_the_new_url_prefix_and_a_new_life(rig: Rig) -> None:
     rig.generate()
     rig.redis.expire(f"video:{TEMPLATE.key}", 3600)
-    rig.store = VideoStore(rig.store.root, "/films")
+    rig.store = VideoStore(rig.store.folder, "/films")
 
     assert rig.generate().status == "unchanged"
     assert all(url.startswith("/films/") for url in urls(rig.published()))
@@ -205,7 +205,7 @@ def test_an_entry_near_its_end_gets_the_new_url_prefix_and_a_new_life(rig: Rig) 
 def test_a_restored_manifest_has_the_url_prefix_of_today(rig: Rig) -> None:
     rig.generate()
     rig.redis.flushall()
-    rig.store = VideoStore(rig.store.root, "/films")
+    rig.store = VideoStore(rig.store.folder, "/films")
 
     assert rig.generate().status == "unchanged"
     assert all(url.startswith("/films/") for url in urls(rig.published()))
@@ -216,7 +216,7 @@ def test_a_damaged_film_does_not_move_to_another_url_prefix(rig: Rig) -> None:
     video = rig.generate().video
     assert video is not None
     overwrite(rig.store.path(video))
-    rig.store = VideoStore(rig.store.root, "/films")
+    rig.store = VideoStore(rig.store.folder, "/films")
 
     assert rig.generate().status == "made"
     assert rig.store.verify(video)
@@ -570,7 +570,7 @@ def test_planning_changes_nothing(rig: Rig) -> None:
     rig.plan()
 
     assert rig.redis.keys("*") == []
-    assert not rig.store.root.exists()
+    assert not rig.store.folder.exists()
 
 
 def test_what_was_edited_comes_before_what_follows_from_it(rig: Rig) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
@@ -267,3 +268,29 @@ def test_cleanup_says_what_it_would_delete(unshared: Path, monkeypatch: pytest.M
 def test_a_run_announces_the_whole_catalog(shared: Services, option: str, count: int) -> None:
     assert main(["warm", "newcomer", "one", option]) == 0
     assert len(shared.redis.client.smembers("video:templates")) == count
+
+
+@pytest.mark.parametrize("dry_run", [True, False], ids=["dry run", "for real"])
+def test_the_application_and_the_command_report_the_same_cleanup(
+    shared: Services, capsys: pytest.CaptureFixture[str], dry_run: bool
+) -> None:
+    _litter(shared)
+    report = spritz_cli.run_cleanup(dry_run)
+    _litter(shared)
+    assert main(["cleanup", "--json", *["--dry-run"] * dry_run]) == 0
+    printed = json.loads(capsys.readouterr().out)
+
+    assert report["orphaned_deleted"] == 2
+    assert report["disk_usage_gb"] == (0 if not dry_run else 4e-9)
+    assert printed == {"schema": "vidgen/cleanup/1", "command": "cleanup", **report}
+
+
+def _litter(services: Services) -> None:
+    """Leave a film of no template and the scratch of a dead process, both a day old."""
+    film = services.store.folder / "newcomer" / "gone" / f"{'0' * 16}.mp4"
+    scratch = services.store.folder / ".staging" / "abandoned" / "film.mp4"
+    for path in (film, scratch):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"film")
+        day_ago = time.time() - 86_400
+        os.utime(path, (day_ago, day_ago))

@@ -34,7 +34,7 @@ COMMAND = re.compile(r"\b(?:pip3?|pipx|uv(?: pip| tool)?) (?:install|add) (?P<re
 VALUED = {"-r", "-c", "-f", "-i", "-p", "--requirement", "--constraint", "--find-links", "--python"}
 
 #: What installs or builds, which no project declares.
-TOOLS = {"build", "pip", "pipx", "uv"}
+TOOLS = {"build", "pip", "pipx", "pre-commit", "uv"}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -65,6 +65,8 @@ def test_each_install_line_of_a_message_is_true() -> None:
         ("pip install spritz-vidgen-reader==9 --find-links dist", "not version"),
         ("pip install dist/spritz_vidgen_reader-0.1.0-py3-none-any.whl", "not version"),
         ("pip install .", "without the reader"),
+        ("pip install -e '.[s3]'", "without the reader"),
+        (f"uv pip install dist/spritz_vidgen-{VERSION}-py3-none-any.whl", "without the reader"),
         ("pip install ./readers", "no such folder"),
         ("pip install spritz-vidgen", "not published"),
     ],
@@ -117,11 +119,14 @@ def _complaint(command: re.Match[str]) -> str:
     except InvalidRequirement as exc:
         return str(exc)
     wrong = [text for requirement in needed if (text := _wrong(requirement))]
-    ours = {canonicalize_name(requirement.name) for requirement in needed} & {*FOLDERS}
-    if not wrong and ours == {"spritz-vidgen"} and "." in targets and "uv" not in command[0]:
-        wrong.append("without the reader beside it, pip looks for that elsewhere")
-    if not wrong and ours & {*map(_bare, targets)} and "--find-links" not in words:
-        wrong.append("not published: install from this repository or its wheels")
+    if not wrong and "--find-links" not in words:
+        ours = {canonicalize_name(requirement.name) for requirement in needed} & {*FOLDERS}
+        # uv reads in a folder's pyproject.toml where the reader is.
+        knows = command[0].startswith("uv ") and ".whl" not in command[0]
+        if ours & {*map(_bare, targets)}:
+            wrong.append("not published: install from this repository or its wheels")
+        elif ours == {"spritz-vidgen"} and not knows:
+            wrong.append("without the reader, which would be looked for elsewhere")
     return "; ".join(wrong)
 
 

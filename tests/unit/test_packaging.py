@@ -69,6 +69,14 @@ def test_the_reader_ships_every_module_and_says_that_it_is_typed(shipped: frozen
     } <= shipped
 
 
+def test_the_reader_ships_what_lies_beside_the_modules(shipped: frozenset[str]) -> None:
+    folders = ("schemas", "completions")
+    files = [path for name in folders for path in (ROOT / "spritz_cli" / "cli" / name).iterdir()]
+
+    assert len(files) > len(folders)
+    assert {str(path.relative_to(ROOT)) for path in files} <= shipped
+
+
 def test_the_reader_ships_nothing_else(shipped: frozenset[str]) -> None:
     tops = {name.partition("/")[0] for name in shipped}
 
@@ -241,7 +249,7 @@ def test_an_unknown_package_manager_is_an_error(tmp_path: Path) -> None:
     done = _system_package(tmp_path)
 
     assert done.returncode == 3
-    assert "none of these package managers is here: apt-get=libcairo2" in done.stderr
+    assert "none of these package managers is installed: apt-get=libcairo2" in done.stderr
 
 
 def test_without_a_fit_python_the_error_says_what_to_do(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from spritz_cli.errors import StorageError
 from spritz_cli.models import Template, Video
+from spritz_cli.storage.files.disk import rights_if_any, sync_folder
 from spritz_cli.storage.videos import VideoStore
 from spritz_cli.testing import sample_film, sample_template
 
@@ -72,12 +73,46 @@ def test_published_files_are_read_only(store: VideoStore) -> None:
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o444}
 
 
+def test_published_folders_can_be_entered_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        store = VideoStore(tmp_path / "videos")
+        folder = store.path(publish(store)).parent
+    finally:
+        os.umask(before)
+    folders = (store.folder, folder.parent, folder, store.folder / ".staging")
+    assert [oct(stat.S_IMODE(path.stat().st_mode)) for path in folders] == [
+        *("0o755", "0o755", "0o755"),
+        "0o700",
+    ]
+
+
+def test_folders_keep_the_group_that_they_inherit(store: VideoStore) -> None:
+    store.folder.mkdir()
+    store.folder.chmod(0o2775)
+    persona = store.path(publish(store)).parent.parent
+    assert oct(stat.S_IMODE(persona.stat().st_mode)) == "0o2755"
+    assert oct(stat.S_IMODE(store.folder.stat().st_mode)) == "0o2775"
+
+
+def test_rights_that_cannot_be_changed_are_left_as_they_are() -> None:
+    with rights_if_any():
+        Path("/proc/self/stat").chmod(0o444)
+
+
+def test_a_folder_that_cannot_be_synced_is_left_to_its_file_system() -> None:
+    readable, writable = os.pipe()
+    sync_folder(readable)
+    for handle in (readable, writable):
+        os.close(handle)
+
+
 def test_nothing_is_left_in_the_scratch_directory(store: VideoStore) -> None:
     publish(store)
     with suppress(RuntimeError), store.staging() as scratch:
         sample_film(scratch)
         raise RuntimeError
-    assert [path.name for path in (store.root / ".staging").iterdir()] == [".lock"]
+    assert [path.name for path in (store.folder / ".staging").iterdir()] == [".lock"]
 
 
 def test_the_newest_sidecar_is_found_also_after_a_step_back(store: VideoStore) -> None:
@@ -128,7 +163,7 @@ def test_other_captions_to_the_same_film_replace_the_old_ones(store: VideoStore)
 
 def test_a_film_is_found_after_the_prefix_of_its_url_has_changed(store: VideoStore) -> None:
     video = publish(store)
-    moved = VideoStore(store.root, "https://cdn.example/films")
+    moved = VideoStore(store.folder, "https://cdn.example/films")
     assert moved.intact(video)
     assert moved.path(f"https://cdn.example/films/{video.name}/{video.hash}.mp4").exists()
 
@@ -172,7 +207,7 @@ def test_a_linked_folder_is_refused_and_what_it_points_to_untouched(
     outside = tmp_path / "outside"
     outside.mkdir()
     publish(store, template=replace(TEMPLATE, topic="other"))
-    (store.root / TEMPLATE.persona / TEMPLATE.topic).symlink_to(outside)
+    (store.folder / TEMPLATE.persona / TEMPLATE.topic).symlink_to(outside)
     with pytest.raises(StorageError) as caught:
         publish(store)
     assert "symbolic link" in caught.value.hint
@@ -199,8 +234,8 @@ def test_a_linked_file_is_neither_served_nor_followed(store: VideoStore, tmp_pat
 def test_a_linked_scratch_folder_is_refused(store: VideoStore, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     (outside / "precious").mkdir(parents=True)
-    store.root.mkdir()
-    (store.root / ".staging").symlink_to(outside)
+    store.folder.mkdir()
+    (store.folder / ".staging").symlink_to(outside)
     with pytest.raises(StorageError), store.staging():
         pass
     assert store.sweep() == []
@@ -228,7 +263,7 @@ def test_only_files_of_the_store_can_be_removed(store: VideoStore, name: str) ->
 def test_what_lies_elsewhere_cannot_be_removed(store: VideoStore, tmp_path: Path) -> None:
     victim = tmp_path / "0123456789abcdef.mp4"
     victim.touch()
-    for path in (victim, store.root / "a" / ".." / ".." / victim.name):
+    for path in (victim, store.folder / "a" / ".." / ".." / victim.name):
         with pytest.raises(StorageError):
             store.remove(path)
     assert victim.exists()

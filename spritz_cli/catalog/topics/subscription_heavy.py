@@ -44,19 +44,19 @@ class SubscriptionAudit(TopicParameters):
     def results(self) -> dict[str, Json]:
         self._check()
         total = sum(self.monthly_prices.values(), ZERO)
-        gone = {name: self.monthly_prices[name] for name in self.let_go}
-        gone_month = sum(gone.values(), ZERO)
+        cancelled = {name: self.monthly_prices[name] for name in self.let_go}
+        cancelled_month = sum(cancelled.values(), ZERO)
         return {
             "count": len(self.monthly_prices),
             "total": plain(total),
-            "let_go_count": len(gone),
-            "let_go_month": plain(gone_month),
+            "let_go_count": len(cancelled),
+            "let_go_month": plain(cancelled_month),
             "let_go_year_each": {
-                name: plain(price * self.months_per_year) for name, price in gone.items()
+                name: plain(price * self.months_per_year) for name, price in cancelled.items()
             },
-            "let_go_year": plain(gone_month * self.months_per_year),
-            "keep_count": len(self.monthly_prices) - len(gone),
-            "keep_month": plain(total - gone_month),
+            "let_go_year": plain(cancelled_month * self.months_per_year),
+            "keep_count": len(self.monthly_prices) - len(cancelled),
+            "keep_month": plain(total - cancelled_month),
         }
 
     def _check(self) -> None:

@@ -7,11 +7,21 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol, TypeVar
 
+from spritz_cli.errors import StorageError
 from spritz_cli.models import Location
-from spritz_cli.storage.files.disk import FileRecord, disk_errors, measure_pieces, open_folder, seal
+from spritz_cli.storage.files.disk import (
+    FileRecord,
+    create_public_folder,
+    disk_errors,
+    measure_pieces,
+    open_folder,
+    seal,
+    sync_folder,
+)
 from spritz_cli.storage.files.locks import held
 from spritz_cli.storage.files.scratch import ScratchFolders
 
@@ -20,11 +30,15 @@ _R = TypeVar("_R")
 
 
 class FoundFile(NamedTuple):
-    """A file that is there: its name below the root, its size, its age as epoch seconds."""
+    """A file that is there: its name below the location, its size, its age as epoch seconds.
+
+    Another `version` (empty: unknown) means that the file was written anew.
+    """
 
     name: str
     bytes: int
     modified_at: float
+    version: str = ""
 
 
 class Content(NamedTuple):
@@ -48,7 +62,7 @@ class Files(Protocol):
     calls_at_once: int
 
     @property
-    def root(self) -> Location: ...
+    def location(self) -> Location: ...
 
     def put(self, file: Path, name: str) -> None:
         """Move a finished file into place, or make it replace the one that is there."""
@@ -110,14 +124,25 @@ def at_once(files: Files, work: Callable[[_T], _R], items: Iterable[_T]) -> list
         return list(pool.map(lambda context, item: context.run(work, item), contexts, items))
 
 
+def local_folder(files: Files) -> Path:
+    """Return the folder that the files lie in; StorageError if they lie in a bucket."""
+    if isinstance(files.location, Path):
+        return files.location
+    raise StorageError(
+        f"{files.location} is no folder of this machine", hint="Ask for a `local` copy instead."
+    )
+
+
 class DiskFiles:
     """Keeps files below a folder, through handles that refuse symbolic links."""
 
     calls_at_once = 1
 
-    def __init__(self, root: Path) -> None:
-        self.root = Path(os.path.realpath(root))
-        self.scratch = ScratchFolders(self.root / ".staging")
+    def __init__(self, location: Path) -> None:
+        self.location = Path(os.path.realpath(location))
+        self.scratch = ScratchFolders(
+            self.location / ".staging", partial(create_public_folder, self.location)
+        )
 
     def put(self, file: Path, name: str) -> None:
         with self._errors(name), self._opened(name, create=True) as (folder, last):
@@ -125,7 +150,7 @@ class DiskFiles:
             # Within one file system, so the rename is atomic, and a rival
             # writer of the same bytes can only replace them with themselves.
             os.rename(file, last, dst_dir_fd=folder)
-            os.fsync(folder)
+            sync_folder(folder)
 
     def put_last(self, file: Path, name: str, seen: Content | None) -> None:
         del seen  # on one disk, leases keep writers apart
@@ -141,7 +166,7 @@ class DiskFiles:
                 with suppress(OSError):
                     os.unlink(scratch, dir_fd=folder)
                 raise
-            os.fsync(folder)
+            sync_folder(folder)
 
     def read(self, name: str) -> Content | None:
         with self._errors(name), suppress(FileNotFoundError), self._reading(name) as file:
@@ -177,24 +202,24 @@ class DiskFiles:
 
     def local(self, name: str, folder: Path) -> Path:
         del folder
-        return self.root / name
+        return self.location / name
 
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:
-        path = self.root / name
+        path = self.location / name
         with self._errors(name):
             path.parent.mkdir(parents=True, exist_ok=True)
         with held(path):
             yield
 
     def _errors(self, name: str) -> AbstractContextManager[None]:
-        return disk_errors((self.root / name).parent)
+        return disk_errors((self.location / name).parent)
 
     @contextmanager
     def _opened(self, name: str, *, create: bool = False) -> Iterator[tuple[int, str]]:
         """Yield a handle of the folder of a file, and what the file is called in it."""
         *folders, last = name.split("/")
-        with open_folder(self.root, *folders, create=create) as folder:
+        with open_folder(self.location, *folders, create=create) as folder:
             yield folder, last
 
     @contextmanager
@@ -214,14 +239,14 @@ class DiskFiles:
             else:
                 # A link counts as empty, which no file of ours is.
                 size = told.st_size if stat.S_ISREG(told.st_mode) else 0
-                yield FoundFile(path, size, told.st_mtime)
+                yield FoundFile(path, size, told.st_mtime, _version(told))
 
     def _entries(self, folder: str) -> list[tuple[str, os.stat_result]]:
         """Return what is in a folder; nothing if it is not there, or only a link to one."""
         parts = folder.split("/") if folder else []
-        with disk_errors(self.root / folder):
+        with disk_errors(self.location / folder):
             try:
-                with open_folder(self.root, *parts) as handle:
+                with open_folder(self.location, *parts) as handle:
                     names = sorted(os.listdir(handle))  # noqa: PTH208 - of a handle
                     found = [(name, _look(name, handle)) for name in names]
             except FileNotFoundError:
@@ -239,6 +264,11 @@ def _write(name: str, data: bytes, folder: int) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _version(status: os.stat_result) -> str:
+    # Every write makes a new inode. No tool of backups can restore the time of its last change.
+    return f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
 
 
 def _look(name: str, folder: int) -> os.stat_result | None:

@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path, PurePosixPath
@@ -87,13 +87,13 @@ class BucketFiles:
 
     def __init__(
         self,
-        root: ObjectPath,
+        location: ObjectPath,
         scratch: Path,
         region: str | None = None,
         *,
         quick: bool = False,
     ) -> None:
-        self.root = root
+        self.location = location
         self.scratch = ScratchFolders(scratch)
         self._region = region
         self._quick = quick
@@ -103,7 +103,7 @@ class BucketFiles:
     @property
     def server(self) -> str:
         """Host and port of the server."""
-        with object_errors("opening", self.root, "the object store"):
+        with object_errors("opening", self.location, "the object store"):
             return host_of(self._client.meta.endpoint_url)
 
     def put(self, file: Path, name: str) -> None:
@@ -115,7 +115,7 @@ class BucketFiles:
             data = file.read_bytes()
         if not self._put_if(name, data, seen):
             raise ObjectChanged(
-                f"another process has published {self.root / name} meanwhile",
+                f"another process has published {self.location / name} meanwhile",
                 hint="Run the same command again: it goes on from what is there.",
             )
 
@@ -155,14 +155,15 @@ class BucketFiles:
         seen = self.read(name)
         if seen is None or not self._put_if(name, seen.data, seen):
             raise StorageError(
-                f"{self.root / name} is gone", hint="Run the same command again: it is made anew."
+                f"{self.location / name} is gone",
+                hint="Run the same command again: it is made anew.",
             )
 
     def delete(self, name: str) -> bool:
         _end_survey(self)
         there = any(found.name == name for found in self.find(name))
         with self._errors("deleting", name):
-            self._client.delete_object(**self._place(name))
+            self._client.delete_object(**self._address(name))
         return there
 
     def delete_empty_folder(self, name: str) -> None:
@@ -196,7 +197,7 @@ class BucketFiles:
             content = self.read(name)
             if content is None or not any(self.find(name)):
                 raise StorageError(
-                    f"{self.root / name} was written and is not there",
+                    f"{self.location / name} was written and is not there",
                     hint="Use an object store that shows at once what was written.",
                 )
             return not self._put_if(name, b"again", None)
@@ -211,23 +212,17 @@ class BucketFiles:
     def _listed(self, prefix: str) -> list[FoundFile]:
         with self._errors("listing", prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.root.bucket, Prefix=self._key(prefix)
+                Bucket=self.location.bucket, Prefix=self._key(prefix)
             )
             told = [require(page, "IsTruncated") for page in pages]
-        root = self._key("")
-        return [
-            FoundFile(
-                item["Key"].removeprefix(root), item["Size"], item["LastModified"].timestamp()
-            )
-            for page in told
-            for item in page.get("Contents", ())
-        ]
+        own_prefix = self._key("")
+        return [_found(item, own_prefix) for page in told for item in page.get("Contents", ())]
 
     def _put(self, name: str, body: bytes | BinaryIO, **conditions: str) -> None:
         _end_survey(self)
         with self._errors("writing", name):
-            place = self._place(name)
-            answer = self._client.put_object(**place, **_headers(name), Body=body, **conditions)
+            address = self._address(name)
+            answer = self._client.put_object(**address, **_headers(name), Body=body, **conditions)
             require(answer, "ETag")
 
     def _put_if(self, name: str, data: bytes, seen: Content | None) -> bool:
@@ -255,7 +250,7 @@ class BucketFiles:
                 return
             if now - began > LOCK_PATIENCE_SECONDS:
                 raise InfrastructureError(
-                    f"other processes hold {self.root / name} for minutes",
+                    f"other processes hold {self.location / name} for minutes",
                     hint="End the vidgen process that hangs, or delete that object.",
                 )
             time.sleep(random.uniform(0.05, 0.2))
@@ -270,20 +265,20 @@ class BucketFiles:
 
         def attempt() -> _T:
             with self._errors("reading", name):
-                answer = self._client.get_object(**self._place(name))
+                answer = self._client.get_object(**self._address(name))
                 with closing(answer["Body"]) as body:
                     return take(body, answer["ETag"])
 
         return DOWNLOAD_RETRIES.call(attempt, ObjectLost)
 
     def _errors(self, doing: str, name: str) -> AbstractContextManager[None]:
-        return object_errors(doing, self.root / name, self.server)
+        return object_errors(doing, self.location / name, self.server)
 
-    def _place(self, name: str) -> dict[str, str]:
-        return {"Bucket": self.root.bucket, "Key": self._key(name)}
+    def _address(self, name: str) -> dict[str, str]:
+        return {"Bucket": self.location.bucket, "Key": self._key(name)}
 
     def _key(self, name: str) -> str:
-        return (self.root / name).key
+        return (self.location / name).key
 
     @property
     def _client(self) -> Any:
@@ -320,6 +315,13 @@ def _connect(region: str | None, quick: bool) -> Any:
             response_checksum_validation="when_required",
         ),
     )
+
+
+def _found(item: Mapping[str, Any], own_prefix: str) -> FoundFile:
+    """Return an object that a listing names; `own_prefix` is that of all files."""
+    modified_at, tag = item["LastModified"].timestamp(), item.get("ETag")
+    version = f"{tag}-{item['Size']}-{modified_at}" if tag else ""
+    return FoundFile(item["Key"].removeprefix(own_prefix), item["Size"], modified_at, version)
 
 
 def _save(body: Readable, path: Path) -> None:

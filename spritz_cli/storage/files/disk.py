@@ -14,6 +14,9 @@ from spritz_cli.errors import StorageError
 
 _CHUNK = 1 << 20
 
+#: The rights of a web server to films, which are public.
+_ENTER = 0o755
+
 
 class FileRecord(TypedDict):
     """What a sidecar remembers of each file beside it."""
@@ -44,8 +47,9 @@ def measure_pieces(file: Readable) -> FileRecord:
 
 
 def seal(path: Path) -> None:
-    """Make a finished file read-only and durable."""
-    path.chmod(0o444)
+    """Make a finished file durable, and read-only for everybody."""
+    with rights_if_any():
+        path.chmod(0o444)
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -54,10 +58,40 @@ def seal(path: Path) -> None:
 
 
 @contextmanager
+def rights_if_any() -> Iterator[None]:
+    """Go on where a file system does not let us change rights: mounts of buckets, of Windows."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+            raise
+
+
+def sync_folder(handle: int) -> None:
+    """Make what was created in a folder, or renamed into it, durable."""
+    try:
+        os.fsync(handle)
+    except OSError as exc:
+        # Some network file systems cannot. They write such changes through.
+        if exc.errno != errno.EINVAL:
+            raise
+
+
+def create_public_folder(path: Path) -> None:
+    """Create a folder that everybody may enter whatever the umask, and its parents as usual."""
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        return
+    with rights_if_any():
+        path.chmod(path.stat().st_mode | _ENTER)
+
+
+@contextmanager
 def open_folder(root: Path, *names: str, create: bool = False) -> Iterator[int]:
     """Yield a handle of the folder `root/names…`; a link on the way is an OSError."""
     if create:
-        root.mkdir(parents=True, exist_ok=True)
+        create_public_folder(root)
     opened = [os.open(root, os.O_RDONLY | os.O_DIRECTORY)]
     try:
         for name in names:
@@ -84,13 +118,22 @@ def disk_errors(where: Path) -> Iterator[None]:
 
 
 def _step(name: str, parent: int, *, create: bool) -> int:
-    if create:
-        try:
-            os.mkdir(name, 0o755, dir_fd=parent)
-            os.fsync(parent)
-        except FileExistsError:
-            pass
-    return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+    created = create and _create(name, parent)
+    handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+    # Hidden folders hold nothing that is published.
+    if created and not name.startswith("."):
+        with rights_if_any():
+            os.fchmod(handle, os.fstat(handle).st_mode | _ENTER)
+    return handle
+
+
+def _create(name: str, parent: int) -> bool:
+    try:
+        os.mkdir(name, 0o755, dir_fd=parent)
+    except FileExistsError:
+        return False
+    sync_folder(parent)
+    return True
 
 
 def _place(exc: OSError, where: Path) -> Path:

@@ -7,7 +7,7 @@ import fcntl
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,10 +16,14 @@ from spritz_cli.storage.files.locks import held, take_lock, try_lock
 
 
 class ScratchFolders:
-    """Hands out `root/<uuid>/`, each with a `.lock` that its owner holds until it dies."""
+    """Hands out `root/<uuid>/`, each with a `.lock` that its owner holds until it dies.
 
-    def __init__(self, root: Path) -> None:
+    `prepare` is called before `root` is created.
+    """
+
+    def __init__(self, root: Path, prepare: Callable[[], None] = lambda: None) -> None:
         self._root = root
+        self._prepare = prepare
 
     @contextmanager
     def new(self) -> Iterator[Path]:
@@ -46,6 +50,7 @@ class ScratchFolders:
             return [folder for folder in found if not folder.exists()]
 
     def _claim(self) -> tuple[Path, int]:
+        self._prepare()
         self._root.mkdir(parents=True, exist_ok=True)
         if self._root.is_symlink():
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(self._root))
