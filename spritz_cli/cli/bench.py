@@ -19,9 +19,9 @@ from spritz_cli.cli.units import counted, size
 from spritz_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from spritz_cli.bench import CommandFigures, FilmFigures, GrowthFigures
     from spritz_cli.catalog.loader import Catalog
     from spritz_cli.models import Template
+    from spritz_cli.runs.bench import CommandFigures, FilmFigures, GrowthFigures
 
 #: One film with much text, one with much motion, one text card.
 USUAL = ("credit_utilization", "cash_buffer", "hysa_comparison")
@@ -94,7 +94,7 @@ def _templates(catalog: Catalog, wanted: Selection, everything: bool) -> tuple[T
 def _measure(
     catalog: Catalog, templates: tuple[Template, ...], scenes: Path, runs: int, growth: bool
 ) -> dict[str, Any]:
-    from spritz_cli import bench as measuring
+    from spritz_cli.runs import bench as measuring
     from spritz_cli.scene.library import SceneLibrary
 
     library = SceneLibrary(scenes)

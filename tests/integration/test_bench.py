@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from spritz_cli import bench
 from spritz_cli.bootstrap import open_services
 from spritz_cli.cli import main
 from spritz_cli.cli.bench import COMMANDS, _changes
 from spritz_cli.cli.options import selection
 from spritz_cli.cli.plan import planned
+from spritz_cli.runs import bench
 from spritz_cli.settings import load_settings
 from tests.scenes import shipped_scenes
 
