@@ -6,7 +6,7 @@
 PY := .venv/bin/python
 ARGS ?=
 
-.PHONY: help install warm plan status doctor test golden test-all test-s3 test-kills test-gateways lint format check lock drill drill-scale bench-peers wheel clean
+.PHONY: help install warm plan status doctor test cover golden test-all test-s3 test-kills test-gateways lint format check lock drill drill-scale bench-peers wheel clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -29,6 +29,9 @@ doctor: install ## Check this machine and suggest fixes
 
 test: install ## Run the tests
 	@$(PY) -m pytest -n auto $(ARGS)
+
+cover: ## Run the tests and measure their coverage
+	@$(MAKE) --no-print-directory test ARGS="--cov $(ARGS)"
 
 golden: install ## Update the golden frames (look at the films first)
 	@$(PY) -m tests.golden.write
@@ -59,7 +62,7 @@ format: install ## Sort the imports and format the code
 	@$(PY) -m ruff check --fix-only --quiet .
 	@$(PY) -m ruff format .
 
-check: lint test ## Run lint and test, like .ci/run
+check: lint cover ## Run lint and the tests, like .ci/run
 
 lock: install ## Resolve both pyproject.toml into requirements.lock (ARGS=--upgrade: newest)
 	@$(PY) -m pip --quiet install uv==0.13.9

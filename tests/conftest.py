@@ -14,12 +14,12 @@ from redis import Redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from spritz_cli.catalog.loader import Catalog, load_catalog
+from spritz_cli.catalog.loader import Catalog
 from spritz_cli.models import dollars
-from spritz_cli.settings import shipped
 from spritz_cli.storage.redis.server_binary import server_binary
 from spritz_cli.testing import fake_redis
 from tests import s3
+from tests.scenes import frozen_catalog
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -89,8 +89,8 @@ def any_redis(request: pytest.FixtureRequest) -> Redis:
 
 @pytest.fixture(scope="session")
 def catalog() -> Catalog:
-    """The twenty templates that ship with vidgen."""
-    return load_catalog(shipped("templates.yaml"))
+    """Twenty templates with shipped scenes; no edit of templates.yaml changes them."""
+    return frozen_catalog()
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
+from spritz_cli.catalog.loader import Catalog, load_catalog
 from spritz_cli.models import Template
 from spritz_cli.scene import tokens
 from spritz_cli.scene.canvas import Canvas
 from spritz_cli.scene.document import parse
 from spritz_cli.scene.library import SceneLibrary
 from spritz_cli.settings import shipped
+
+#: A copy of the catalog that stays as it is when somebody edits a number of the real one.
+FROZEN = Path(__file__).parent / "golden" / "templates.yaml"
 
 HEAD = '<svg xmlns="http://www.w3.org/2000/svg" width="1280" height="720">'
 
@@ -34,6 +39,10 @@ def pixel(canvas: Canvas, x: int, y: int) -> tuple[int, int, int]:
 
 def shipped_scenes() -> SceneLibrary:
     return SceneLibrary(shipped("svg_templates"))
+
+
+def frozen_catalog() -> Catalog:
+    return load_catalog(FROZEN, shipped("svg_templates"))
 
 
 def frame_digest(template: Template, t: float) -> str:

@@ -16,10 +16,10 @@ import pytest
 
 from spritz_cli.catalog.loader import Catalog
 from spritz_cli.scene import tokens
-from spritz_cli.settings import shipped
 from tests import documents
 from tests.chromium import PROGRAM, Browser, browser
 from tests.processes import ROOT
+from tests.scenes import FROZEN
 from tests.small import write_project
 
 needs_chromium = pytest.mark.skipif(PROGRAM is None, reason="no chromium is on PATH")
@@ -296,9 +296,9 @@ CONTRASTS = """
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of the shipped catalog."""
+    """The page of the frozen catalog."""
     folder = tmp_path_factory.mktemp("whole")
-    flags = ("--catalog", str(shipped("templates.yaml")))
+    flags = ("--catalog", str(FROZEN))
     vidgen(folder, "warm", "--all", "--sync", *flags)
     vidgen(folder, "gallery", "--no-lint", *flags)
     return folder / "gallery.html"
@@ -309,7 +309,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     "persona", ["high_utilization", "variable_income", "subscription_heavy", "savings_builder"]
 )
-def test_every_shipped_film_plays_in_its_personas_colour(
+def test_every_film_plays_in_its_personas_colour(
     chromium: Browser, catalog: Catalog, whole: Path, persona: str
 ) -> None:
     chromium.complaints.clear()

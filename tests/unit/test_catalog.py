@@ -14,6 +14,7 @@ from spritz_cli.catalog.loader import DECIDING, Catalog, get_template, load_cata
 from spritz_cli.errors import CatalogError, Problem, UnknownTemplate, UsageError
 from spritz_cli.models import Cue, KeyFigure, TextCard
 from spritz_cli.settings import load_settings, shipped
+from tests.scenes import FROZEN
 
 ROOT = Path(__file__).parents[2]
 SHORT = ROOT / "tests" / "catalogs" / "good" / "short.yaml"
@@ -145,16 +146,10 @@ def test_a_catalog_that_is_a_link_is_drawn_with_the_scenes_beside_the_file_it_le
     assert load_settings({}, linked).scenes == linked / "svg_templates"
 
 
-def test_the_catalog_of_the_repository_is_valid(tmp_path: Path) -> None:
-    path = ROOT / "templates.yaml"
-    named = re.findall(r"fallback_static: (\S+)", path.read_text("utf-8"))
-    for name in ["card.svg.j2", *named]:
-        (tmp_path / name).touch()
+def test_the_catalog_of_the_repository_is_valid() -> None:
+    templates = load_catalog(ROOT / "templates.yaml").templates
 
-    catalog = load_catalog(path, tmp_path)
-
-    assert len(catalog.templates) == 20
-    assert len({template.key for template in catalog.templates}) == 20
+    assert len({template.key for template in templates}) == len(templates) > 0
 
 
 # Choosing
@@ -162,7 +157,7 @@ def test_the_catalog_of_the_repository_is_valid(tmp_path: Path) -> None:
 
 def test_a_catalog_of_two_thousand_full_templates_is_read_like_a_small_one(tmp_path: Path) -> None:
     path = tmp_path / "templates.yaml"
-    path.write_text(_hundredfold((ROOT / "templates.yaml").read_text("utf-8")), "utf-8")
+    path.write_text(_hundredfold(FROZEN.read_text("utf-8")), "utf-8")
 
     catalog = load_catalog(path, ROOT / "svg_templates")
 

@@ -21,15 +21,12 @@ from packaging.utils import canonicalize_name
 import spritz_cli
 import vidgen_reader
 from spritz_cli.errors import InfrastructureError, UsageError, VidgenError
-from spritz_cli.models import Video
-from spritz_cli.settings import VARIABLES
 from tests import wheels
 from tests.wheels import FOLDERS
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("spritz_cli", "vidgen_reader")
 LOCK = (ROOT / "requirements.lock").read_text("utf-8")
-README = (ROOT / "README.md").read_text("utf-8")
 PIN = re.compile(r"^(?P<name>[a-z0-9-]+)==(?P<version>\S+)(?: ; .+)? \\$", re.MULTILINE)
 
 PROJECTS = {
@@ -208,27 +205,6 @@ def test_the_build_backend_is_the_locked_one() -> None:
 
     for project in PROJECTS.values():
         assert project["build-system"]["requires"] == [hatchling]
-
-
-def test_the_readme_gives_every_dependency_its_reason() -> None:
-    section = README.partition("## Dependencies")[2].partition("\n## ")[0]
-    explained = set(
-        re.findall(r"[a-z0-9-]+", " ".join(re.findall(r"^\| ([^|]+) \|", section, re.M)))
-    )
-
-    assert {requirement.name for requirement in _requirements(dev=False)} <= explained
-
-
-def test_the_readme_names_every_setting() -> None:
-    rows = dict(re.findall(r"^\| `([A-Z_]+)` \[`(\w+)`\]", README, re.MULTILINE))
-
-    assert rows == {variable: name for name, variable in VARIABLES.items()}
-
-
-def test_the_readme_names_every_field_of_the_manifest() -> None:
-    section = README.partition("### The manifest")[2].partition("\n## ")[0]
-
-    assert set(Video.__dataclass_fields__) <= set(re.findall(r"`(\w+)`", section))
 
 
 def test_help_lists_every_target_of_the_makefile() -> None:
