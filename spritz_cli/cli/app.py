@@ -202,7 +202,7 @@ def _run_command(given: list[str], invocation: Invocation) -> int:
         return complete(typer.main.get_command(app), given[1:])
     front, rest = _split(given)
     if rest[:1] == ["help"]:
-        rest = [*rest[1:], "--help"]
+        rest = [*(word for word in rest if word != "help"), "--help"]
     with libraries_of("spritz-vidgen"):
         code = app(args=front + rest, prog_name="vidgen", standalone_mode=False, obj=invocation)
     return code if isinstance(code, int) else 0

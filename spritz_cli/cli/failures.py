@@ -19,7 +19,8 @@ def usage_error(error: typer.TyperException) -> UsageError:
     """Put a complaint of the argument parser into our form."""
     context: typer.Context | None = getattr(error, "ctx", None)
     command = context.command_path if context else "vidgen"
-    message = error.format_message().rstrip(".")
+    # Typer has pydantic check values, whose messages begin with the kind of the error.
+    message = error.format_message().rstrip(".").replace("Value error, ", "")
     return UsageError(message[:1].lower() + message[1:], hint=f"See {command} --help.")
 
 

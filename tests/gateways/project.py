@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from spritz_cli.models import MicroUSD, micros
+from tests import documents
 from tests.gateways.servers import end
 from tests.small import write_project
 
@@ -52,7 +53,7 @@ class Project:
             end(process, signal.SIGINT)
             raise
         self._log(arguments, process.returncode, out, err)
-        document: dict[str, Any] = json.loads(out) if out else {"error": err.strip()}
+        document = documents.read(out) if out else {"error": err.strip()}
         if "error" in document:
             raise Broken(f"vidgen {' '.join(arguments)}: {document['error']}")
         return document

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import signal
@@ -14,9 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from spritz_cli import run_cleanup
 from spritz_cli.cli.app import COMMANDS
-from tests import documents
 from tests.commands import Answer, Project
 from tests.processes import wait_until
 from tests.small import write_project
@@ -140,33 +137,6 @@ def test_an_interrupted_run_says_in_its_document_how_to_go_on(tmp_path: Path) ->
     assert answer.document["error"]["message"] == answer.err.strip()
     assert answer.err.startswith("interrupted; 0 films are published")
     wait_until(lambda: not project.family.alive())
-
-
-@pytest.mark.parametrize("options", [{}, {"dry_run": True}])
-def test_the_application_and_the_command_clean_up_by_the_same_figures(
-    options: dict[str, bool], made: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answers = []
-    for name in ("command", "application"):
-        folder = tmp_path / name
-        shutil.copytree(made.folder, folder, ignore=shutil.ignore_patterns("*.sock"))
-        stray = folder / "videos" / "newcomer" / "first" / f"{'0' * 16}.mp4"
-        stray.write_bytes(b"left behind")
-        os.utime(stray, (0, 0))
-        if name == "command":
-            flags = ["--dry-run"] if options else []
-            answers.append(Project(folder).vidgen("cleanup", "--json", *flags).document)
-        else:
-            monkeypatch.chdir(folder)
-            head = {"schema": "vidgen/cleanup/1", "command": "cleanup"}
-            answers.append(head | run_cleanup(**options))
-    for answer in answers:
-        documents.validate(answer)
-        (deletion,) = answer.pop("deletions")
-        assert deletion["path"].endswith("0.mp4")
-    assert answers[0] == answers[1]
-    assert answers[0]["orphaned_deleted"] == 1
-    assert answers[0]["disk_usage_gb"] > 0
 
 
 def test_what_is_only_on_disk_is_not_ready(made: Project, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import documents
 from tests.small import write_project
 
 PROVIDERS = """\
@@ -49,7 +49,7 @@ def test_a_broken_profile_stops_only_who_uses_it(project: Path, real_redis_url: 
     refused = plan(project, real_redis_url, "broken")
 
     assert refused.returncode == 2
-    error = json.loads(refused.stdout)["error"]
+    error = documents.read(refused.stdout)["error"]
     assert error["message"].startswith("2 problems in providers.yaml, the first: ")
     assert [(item["file"], item["line"]) for item in error["problems"]] == [
         ("providers.yaml", 5),

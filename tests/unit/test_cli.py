@@ -177,6 +177,14 @@ def test_a_misspelt_command_is_told_what_is_near(capsys: pytest.CaptureFixture) 
     assert "Did you mean 'status'?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("arguments", [["help"], ["help", "help"], ["-h"]])
+def test_help_is_had_in_every_usual_way(
+    arguments: list[str], capsys: pytest.CaptureFixture
+) -> None:
+    assert main(arguments) == 0
+    assert "Commands:" in capsys.readouterr().out
+
+
 def test_no_command_at_all_is_a_usage_error(capsys: pytest.CaptureFixture) -> None:
     assert main([]) == 2
     shown = capsys.readouterr()
@@ -190,7 +198,7 @@ def test_no_command_at_all_is_a_usage_error(capsys: pytest.CaptureFixture) -> No
         (["warm"], "nothing is selected"),
         (["warm", "--all", "--sync", "--no-wait"], "contradict"),
         (["warm", "--bogus"], "no such option: --bogus"),
-        (["warm", "--all", "--min-tier", "gold"], "gold"),
+        (["warm", "--all", "--min-tier", "gold"], "'--min-tier': 'gold' is not one of 'sora'"),
         (["warm", "--all", "--workers", "0"], "--workers"),
         (["preview"], "missing argument 'PERSONA'"),
         (["nonsense"], "nonsense"),

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import logging
 import os
 import socket
@@ -18,6 +17,7 @@ from spritz_cli.cli import main
 from spritz_cli.models import Status, manifest_key
 from spritz_cli.runs.job_queue import JobQueue
 from spritz_cli.testing import sample_template
+from tests import documents
 from tests.small import write_project
 
 FILMS = {"one": 5, "two": 5, "three": 5, "four": 5}
@@ -278,7 +278,7 @@ def test_the_application_and_the_command_report_the_same_cleanup(
     report = spritz_cli.run_cleanup(dry_run)
     _litter(shared)
     assert main(["cleanup", "--json", *["--dry-run"] * dry_run]) == 0
-    printed = json.loads(capsys.readouterr().out)
+    printed = documents.read(capsys.readouterr().out)
 
     assert report["orphaned_deleted"] == 2
     assert report["disk_usage_gb"] == (0 if not dry_run else 4e-9)
