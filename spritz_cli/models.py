@@ -1,4 +1,4 @@
-"""The values that travel between the modules: frozen, complete, free of I/O."""
+"""The values that modules pass to each other: frozen, complete, without I/O."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NEVER = 4_102_444_800.0
 MANIFEST_SCHEMA = "1"
 
 
-#: An amount of money in micro-dollars: exact, and whole.
+#: An amount of money in whole micro-dollars.
 MicroUSD = NewType("MicroUSD", int)
 
 FREE = MicroUSD(0)
@@ -41,19 +41,19 @@ def micros(usd: float) -> MicroUSD:
 
 
 def dollars(amount: MicroUSD) -> str:
-    """Write micro-dollars as dollars, to the cent or as exactly as it takes: "1.60"."""
+    """Return an amount in dollars, with at least two decimals: "1.60", "0.0375"."""
     whole, rest = divmod(amount, 1_000_000)
     cents = f"{rest:06d}".rstrip("0")
     return f"{whole}.{cents:0<2}"
 
 
 def manifest_key(persona: str, topic: str) -> str:
-    """Return the 16 hex digits under which the manifest files a template."""
+    """Return the key of a template in the manifest: 16 hex digits."""
     return hashlib.sha256(f"{persona}:{topic}".encode()).hexdigest()[:16]
 
 
 class TextCard(NamedTuple):
-    """The last fallback and the accessible alternative: always published."""
+    """The last fallback and the accessible alternative of a film. Always published."""
 
     headline: str
     body: str
@@ -69,7 +69,7 @@ class Cue(NamedTuple):
 
 
 class KeyFigure(NamedTuple):
-    """A number that a film counts up to, e.g. 25 shown as "25%" over "of your limits used"."""
+    """A number that a film counts up to, such as 25, shown as "25%" over its label."""
 
     value: float
     format: str
@@ -117,7 +117,7 @@ class Template:
         return manifest_key(self.persona, self.topic)
 
     def plain(self) -> dict[str, Any]:
-        """Return all of it as plain JSON values."""
+        """Return all fields as plain JSON values."""
         return {
             **vars(self),
             "card": self.card._asdict(),
@@ -128,7 +128,7 @@ class Template:
     def document(self) -> dict[str, Any]:
         """Return everything that a drawing is made from, as plain JSON values."""
         values = self.plain()
-        # Notes to the editor and about footage: no frame that we draw shows them.
+        # Notes to the editor and settings of footage. No drawn frame shows them.
         for name in ("review_by", "priority", "take"):
             del values[name]
         return values
@@ -148,7 +148,7 @@ class Obstacle(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where the generated footage of a film comes from and what it cost, in micro-dollars."""
+    """The provider and model of the generated footage of a film, and its cost."""
 
     provider: str
     model: str
@@ -156,7 +156,7 @@ class Source(NamedTuple):
 
 
 class RenderedFilm(NamedTuple):
-    """Files that a tier made in a scratch directory, not published yet."""
+    """Files that a tier has made in a scratch directory. They are not published yet."""
 
     video: Path
     poster: Path
@@ -210,12 +210,12 @@ class Video:
         return manifest_key(self.persona, self.topic)
 
     def to_fields(self) -> dict[str, str]:
-        """Return the Redis hash: UTF-8 strings, unknown fields left out."""
+        """Return the Redis hash: strings, without unknown fields."""
         return {name: str(value) for name, value in vars(self).items() if value is not None}
 
     @classmethod
     def from_fields(cls, stored: Mapping[str, str]) -> Video:
-        """Read a Redis hash or sidecar; fields this version does not know are ignored."""
+        """Read a Redis hash or sidecar. Ignores fields that this version does not know."""
         known: dict[str, Any] = {
             item.name: stored[item.name] for item in fields(cls) if item.name in stored
         }
@@ -255,14 +255,14 @@ class Outcome(NamedTuple):
         return f"{self.persona}/{self.topic}"
 
 
-# How a location is written.
+# The syntax of a location.
 _SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*://"
 _BUCKET = r"(?i)[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]"
 _PREFIX = r"(?a)[\w!()*'.=+@-]+(/[\w!()*'.=+@-]+)*"
 
 
 class ObjectPath(NamedTuple):
-    """An object, or the prefix of many; written `s3://bucket/key`."""
+    """An object or a prefix of objects, written as `s3://bucket/key`."""
 
     bucket: str
     key: str = ""
@@ -289,7 +289,7 @@ Location = Path | ObjectPath
 
 
 def parse_location(text: str | Path, cwd: Path) -> Location:
-    """Read `s3://bucket/prefix`, or a path that counts from `cwd`."""
+    """Read `s3://bucket/prefix`, or a path relative to `cwd`; UsageError for any other scheme."""
     if not re.match(_SCHEME, str(text)):
         return cwd / Path(text).expanduser()
     scheme, _, rest = str(text).partition("://")

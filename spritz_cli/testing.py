@@ -1,4 +1,4 @@
-"""Doubles and sample values for tests, of this package and of those who build on it."""
+"""Test doubles and sample values, for the tests of vidgen and of applications."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ FAKE_WIDTH, FAKE_HEIGHT, FAKE_FPS = 64, 36, 5
 
 
 def fake_redis() -> Redis:
-    """Return a Redis of its own in this process's memory (needs `fakeredis[lua]`)."""
+    """Return a client of a new Redis in the memory of this process (needs `fakeredis[lua]`)."""
     import fakeredis
 
     return fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)
 
 
 def sample_template(**changes: Any) -> Template:
-    """Return a complete template; `changes` name the fields that should differ."""
+    """Return a complete template with these `changes` of its fields."""
     template = Template(
         persona="high_utilization",
         topic="credit_utilization",
@@ -58,7 +58,7 @@ def sample_template(**changes: Any) -> Template:
 
 
 def sample_order(template: Template | None = None, **changes: Any) -> Order:
-    """Return an order of footage as the template asks for it now, stored unless `changes` say."""
+    """Return a stored order of the footage that the template asks for, with `changes`."""
     template = template or sample_template()
     order = Order(
         id="0123456789abcdef",
@@ -82,7 +82,7 @@ def sample_order(template: Template | None = None, **changes: Any) -> Order:
 
 
 def sample_film(folder: Path, content: str = "film") -> RenderedFilm:
-    """Write a file set whose digest depends on `content` (no player could show it)."""
+    """Write files whose digests depend on `content`. No player could play them."""
     film = _film_in(folder, 15.0, 1280, 720)
     film.video.write_text(f"mp4 of {content}\n")
     film.poster.write_text(f"webp of {content}\n")
@@ -92,10 +92,10 @@ def sample_film(folder: Path, content: str = "film") -> RenderedFilm:
 
 @dataclass
 class FakeTier:
-    """Makes films of a few grey pixels that are real all the same; `made` lists their templates.
+    """Makes real films of few grey pixels. `made` lists the names of their templates.
 
-    A film is `shade`d, lasts `seconds` longer than its template asks for and takes `pause`
-    seconds to make. `error` is raised instead of the last step.
+    A film has this `shade`, lasts `seconds` longer than its template asks for, and takes
+    `pause` seconds to make. `error` is raised instead of finishing it.
     """
 
     name: Tier = "static"
@@ -108,12 +108,12 @@ class FakeTier:
     footage: str | None = None
 
     def inputs(self, template: Template) -> dict[str, Any]:
-        """Return what a fingerprint is taken of."""
+        """Return the document whose digest is the fingerprint."""
         drawing = self.drawing(template)
         return drawing if self.footage is None else {**drawing, "footage": self.footage}
 
     def drawing(self, template: Template) -> dict[str, Any]:
-        """Return what counts as drawn: everything but `footage`."""
+        """Return the drawn part: everything but `footage`."""
         return {"template": template.document(), "tier": self.name, "shade": self.shade}
 
     def offer(self, template: Template) -> Offer:  # noqa: ARG002 - the same for all

@@ -98,14 +98,14 @@ def _fields(finding: Finding) -> dict[str, Any]:
 def _findings(
     templates: Sequence[Template], settings: Settings, *, words_only: bool
 ) -> list[Finding]:
-    from spritz_cli.lint import finding
     from spritz_cli.lint.film import word_faults
+    from spritz_cli.lint.finding import finding_of
     from spritz_cli.lint.run import findings_of_all
 
     today = datetime.now(UTC).date()
     if words_only:
         faults = ((item.name, fault) for item in templates for fault in word_faults(item, today))
-        return [finding.found(name, fault) for name, fault in faults]
+        return [finding_of(name, fault) for name, fault in faults]
     if console.interactive(sys.stderr):
         console.note(f"Drawing {counted(len(templates), 'film')} frame by frame …")
     return [*chain.from_iterable(findings_of_all(templates, settings.scenes, today))]

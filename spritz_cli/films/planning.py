@@ -99,7 +99,7 @@ def plan(
         return judge.judge(*found[template.key], force=force)
 
     # Survey the store after the manifest was read: all that it lists exists by then.
-    with studio.store.surveyed(list(map(_looked_for, templates, videos))):
+    with studio.store.snapshot(list(map(_looked_for, templates, videos))):
         items = {template.key: judged(template, spending) for template in templates}
         if spending == "capped":
             for item in _unaffordable(items.values(), studio.budget):

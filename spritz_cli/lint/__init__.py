@@ -1,1 +1,1 @@
-"""Judges films as a careful editor would: their words, and every frame that is drawn."""
+"""Checks films like a careful editor: their words, and every drawn frame."""

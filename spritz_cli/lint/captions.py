@@ -1,4 +1,4 @@
-"""Whether captions can be read: lines, speed, time, gaps, end."""
+"""Checks whether captions can be read: lines, speed, duration, gaps, end."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ CHARACTERS_PER_SECOND = 15
 SHORTEST_SECONDS = 1.2
 GAP_SECONDS = 0.08
 
-#: Times are decimals of the catalog: what floats lose is no fault.
-_GRAIN = 1e-6
+#: Tolerance for the rounding of decimal times to floats.
+_TOLERANCE = 1e-6
 
 
 def faults(template: Template) -> Iterator[Fault]:
-    """Yield everything that is wrong with the captions of one template."""
+    """Yield the faults in the captions of one template."""
     for index, cue in enumerate(template.captions):
         for rule, message, mend in _of_one(cue, template.duration_seconds):
             yield _fault(rule, message, mend, index, cue)
     for index, (before, after) in enumerate(pairwise(template.captions), start=1):
         gap = after.start - before.end
-        if gap < GAP_SECONDS - _GRAIN:
-            message = f"{gap:.2f} s after the caption before it, at least {GAP_SECONDS} s are seen"
+        if gap < GAP_SECONDS - _TOLERANCE:
+            message = f"{gap:.2f} s after the previous caption, at least {GAP_SECONDS} s are needed"
             yield _fault("caption-gap", message, "Let it start later.", index, after)
 
 
@@ -34,16 +34,16 @@ def _of_one(cue: Cue, duration: float) -> Iterator[tuple[str, str, str]]:
     widest, seconds = max(map(len, lines)), cue.end - cue.start
     if len(lines) > LINES or widest > WIDTH:
         message = f"{len(lines)} lines of up to {widest} characters, at most {LINES} × {WIDTH} fit"
-        yield "caption-lines", message, "Make it two captions, or say it shorter."
-    speed = len(" ".join(lines)) / max(seconds, _GRAIN)
-    if speed > CHARACTERS_PER_SECOND + _GRAIN:
-        message = f"{speed:.1f} characters a second, at most {CHARACTERS_PER_SECOND} are read"
-        yield "reading-speed", message, "Show it longer or say it shorter."
-    if seconds < SHORTEST_SECONDS - _GRAIN:
+        yield "caption-lines", message, "Split it into two captions, or shorten it."
+    speed = len(" ".join(lines)) / max(seconds, _TOLERANCE)
+    if speed > CHARACTERS_PER_SECOND + _TOLERANCE:
+        message = f"{speed:.1f} characters per second, at most {CHARACTERS_PER_SECOND} can be read"
+        yield "reading-speed", message, "Show it longer, or shorten it."
+    if seconds < SHORTEST_SECONDS - _TOLERANCE:
         message = f"shown for {seconds:.1f} s, at least {SHORTEST_SECONDS} s are needed"
         yield "reading-speed", message, "Show it longer."
-    if cue.end > duration + _GRAIN:
-        message = f"ends at {cue.end:.1f} s, the film at {duration:.1f} s"
+    if cue.end > duration + _TOLERANCE:
+        message = f"ends at {cue.end:.1f} s, after the film ({duration:.1f} s)"
         yield "caption-end", message, "Let it end with the film."
 
 

@@ -1,4 +1,4 @@
-"""What the schema cannot see in a catalog's words: promises, numbers out of nowhere, old facts."""
+"""Checks words beyond the schema: promises, numbers without a source, outdated facts."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ PROMISES = re.compile(
 
 
 def faults(template: Template, today: date) -> Iterator[Fault]:
-    """Yield everything that is wrong with the words of one template."""
+    """Yield the faults in the words of one template."""
     for check in CHECKS:
         yield from check(template)
     yield from review(template, today)
 
 
 def texts(template: Template) -> dict[str, str]:
-    """Return every text that a viewer reads, by its place in the catalog."""
+    """Return every text that a viewer reads, by its field in the catalog."""
     card = template.card
     return {
         "title": template.title,
@@ -43,16 +43,16 @@ def texts(template: Template) -> dict[str, str]:
 
 
 def review(template: Template, today: date) -> Iterator[Fault]:
-    """Yield a fault once the facts that a template quotes are due to be looked up again."""
+    """Yield a fault when the facts that a template quotes are due for review."""
     if template.review_by is None:
         return
     due = date.fromisoformat(template.review_by)
-    mend = "Look the rates, limits and prices up, then set a later review_by."
+    mend = "Check the rates, limits and prices, then set a later review_by."
     if today > due:
-        message = f"its facts were to be looked up again by {due}"
+        message = f"its facts were due for review by {due}"
         yield Fault("review", message, mend, where="review_by", element=template.review_by)
     elif today > due - WARN_AHEAD:
-        message = f"its facts are to be looked up again by {due}"
+        message = f"its facts are due for review by {due}"
         yield Fault(
             "review", message, mend, where="review_by", element=template.review_by, level="soon"
         )
@@ -61,8 +61,8 @@ def review(template: Template, today: date) -> Iterator[Fault]:
 def _length(template: Template) -> Iterator[Fault]:
     words = len(template.takeaway.split())
     if words > TAKEAWAY_WORDS:
-        message = f"{words} words, at most {TAKEAWAY_WORDS} are taken in at a glance"
-        yield Fault("length", message, "Say it shorter.", "takeaway", element=template.takeaway)
+        message = f"{words} words, at most {TAKEAWAY_WORDS} can be read at a glance"
+        yield Fault("length", message, "Shorten it.", "takeaway", element=template.takeaway)
 
 
 def _promises(template: Template) -> Iterator[Fault]:
@@ -71,9 +71,9 @@ def _promises(template: Template) -> Iterator[Fault]:
 
 
 def promises(text: str, where: str = "") -> Iterator[Fault]:
-    """Yield a fault for each word that promises a gain or scolds the viewer."""
+    """Yield a fault for each phrase that promises a gain or blames the viewer."""
     for match in PROMISES.finditer(text):
-        message, mend = f"“{match[0]}” promises or scolds", "Say what may, can or could be."
+        message, mend = f"“{match[0]}” promises or blames", "Write may, can or could."
         yield Fault("promise", message, mend, where, element=text)
 
 
@@ -90,8 +90,8 @@ def _glyphs(template: Template) -> Iterator[Fault]:
     from spritz_cli.scene.text import missing_glyphs
 
     for where, text in texts(template).items():
-        for sign in missing_glyphs(text):
-            message, mend = f"the font has no “{sign}”", "Use another sign or a word."
+        for character in missing_glyphs(text):
+            message, mend = f"the font has no “{character}”", "Use another character, or a word."
             yield Fault("glyph", message, mend, where, element=text)
 
 

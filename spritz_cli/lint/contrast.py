@@ -1,4 +1,4 @@
-"""How well each text stands out from what is really drawn behind it, and in front of it."""
+"""Measures the contrast of each text against its real background, and what covers it."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from spritz_cli.scene.boxes import PixelBox, is_empty
 from spritz_cli.scene.canvas import Canvas
 from spritz_cli.scene.document import Item
 
-#: The share of the ink that may stand out less: antialiasing, a hairline behind a word.
+#: The share of the ink that may have less contrast, because of antialiasing or hairlines.
 WORST_SHARE = 0.1
 
-#: Less opaque, a text is on its way in or out, or dimmed on purpose.
-FULLY_THERE = 0.99
+#: Below this opacity a text fades in or out, or is dimmed on purpose.
+OPAQUE = 0.99
 
-#: From half a pixel of ink on, the pixel counts as ink.
+#: A pixel that is at least half covered counts as ink.
 _IS_INK = [255 if value >= 128 else 0 for value in range(256)]
 
-#: Below this ratio a text that is there cannot be told from one that is covered.
-_TELLABLE = 1.3
+#: Below this ratio, visible ink cannot be told from covered ink.
+_VISIBLE = 1.3
 
 
 class Verdict(NamedTuple):
-    """The contrast ratio of a text's worst tenth, and the share of its ink that is covered."""
+    """The contrast ratio that 90 % of a text reaches, and the share of its ink that is covered."""
 
     ratio: float
     covered: float
 
 
-class Beholder:
-    """Looks at each text in front of the frame that is drawn without texts."""
+class ContrastMeter:
+    """Compares each frame with the same frame without texts."""
 
     def __init__(self) -> None:
         self._full = Canvas(tokens.WIDTH, tokens.HEIGHT)
@@ -49,7 +49,7 @@ class Beholder:
     def verdicts(
         self, items: tuple[Item, ...], bare_items: tuple[Item, ...], texts: Iterable[Text]
     ) -> list[Verdict | None]:
-        """Return a verdict on each text of a frame; None on those that are not fully there.
+        """Return a verdict on each text of a frame, None for texts that are not opaque.
 
         `bare_items` is the same frame without its texts.
         """
@@ -67,7 +67,7 @@ class Beholder:
         known: dict[Item, tuple[bytes, bytes, Verdict]],
     ) -> Verdict | None:
         area = pixels_of(text.box, tokens.WIDTH, tokens.HEIGHT)
-        if text.opacity < FULLY_THERE or is_empty(area):
+        if text.opacity < OPAQUE or is_empty(area):
             return None
         before = known.get(text.alone)
         front, back = full.crop(area).tobytes(), bare.crop(area).tobytes()
@@ -89,10 +89,10 @@ def _judged(text: Text, area: PixelBox, front: bytes, back: bytes) -> Verdict:
     backs = Counter(behind)
     ratios = {pixel: _ratio(fill, pixel, text.fill_opacity) for pixel in backs}
     hidden = sum(
-        pixel == shown and ratios[pixel] > _TELLABLE
+        pixel == shown and ratios[pixel] > _VISIBLE
         for pixel, shown in zip(behind, seen, strict=True)
     )
-    return Verdict(_worst(backs, ratios), hidden / len(behind))
+    return Verdict(_ratio_of_most(backs, ratios), hidden / len(behind))
 
 
 @lru_cache(maxsize=512)
@@ -100,8 +100,8 @@ def _mask(item: Item, area: PixelBox) -> bytes:
     return ink(item, area).point(_IS_INK).tobytes()
 
 
-def _worst(counts: Counter[int], ratios: dict[int, float]) -> float:
-    """Return the ratio that nine tenths of the pixels reach."""
+def _ratio_of_most(counts: Counter[int], ratios: dict[int, float]) -> float:
+    """Return the ratio that 90 % of the pixels reach."""
     left = WORST_SHARE * counts.total()
     ordered = sorted(counts, key=ratios.__getitem__)
     for pixel in ordered:
@@ -121,7 +121,7 @@ def _ratio(fill: tuple[int, int, int], pixel: int, opacity: float) -> float:
 
 
 def _luminance(colour: Iterable[float]) -> float:
-    """Return the relative luminance of WCAG."""
+    """Return the relative luminance as defined by WCAG."""
     red, green, blue = (_linear(value / 255) for value in colour)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
@@ -132,7 +132,7 @@ def _linear(value: float) -> float:
 
 @lru_cache(maxsize=1_000)
 def _rgb(colour: str) -> tuple[int, int, int] | None:
-    """Return a colour's bands; None for a gradient, whose contrast differs along the text."""
+    """Return the bands of a colour; None for a gradient, which has no single contrast."""
     try:
         return ImageColor.getrgb(colour)[:3]
     except ValueError:

@@ -1,4 +1,4 @@
-"""Which numbers a film may show: its parameters, its results, and how many there are of each."""
+"""The numbers that a film may show: its parameters, its results, and the lengths of lists."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from spritz_cli.models import Template
 
 DIGITS = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
-#: A text may show a fact rounded to any of these steps, as `usd`, `pct` and `number` do.
+#: The steps that a text may round to, like the filters `usd`, `pct` and `number`.
 ROUNDINGS = tuple(Decimal(step) for step in ("1", "0.1", "0.01"))
 
-#: "One" and "two" are mostly not meant as numbers ("two ways", "this one").
+#: Without "one" and "two": mostly they are not numbers ("two ways", "this one").
 _SPELLED = re.compile(rf"\b(?:{'|'.join(WORDS[3:])})\b", re.IGNORECASE)
 
 
@@ -27,7 +27,7 @@ class Facts:
         self._template = template
 
     def unexplained(self, text: str) -> Iterator[str]:
-        """Yield each number in a text, in digits or words, that is no fact."""
+        """Yield each number in a text, in digits or words, that is not a fact."""
         for digits in DIGITS.findall(text):
             if _decimal(digits) not in self._known:
                 yield digits
@@ -45,7 +45,7 @@ def _flat(value: Any) -> Iterator[Decimal]:
     if isinstance(value, dict):
         yield from _flat(list(value.values()))
     elif isinstance(value, list | tuple):
-        # Texts also say how many there are.
+        # Texts may also name the number of items.
         yield Decimal(len(value))
         for item in value:
             yield from _flat(item)

@@ -1,4 +1,4 @@
-"""One film, looked at from the first frame to the last."""
+"""Checks one film from the first frame to the last."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from datetime import date
 
 from spritz_cli.errors import RenderError, UsageError
 from spritz_cli.lint import captions, claims, layout, reading
-from spritz_cli.lint.contrast import Beholder, Verdict
-from spritz_cli.lint.finding import Fault, Finding, found
+from spritz_cli.lint.contrast import ContrastMeter, Verdict
+from spritz_cli.lint.finding import Fault, Finding, finding_of
 from spritz_cli.lint.layout import Overlaps
 from spritz_cli.lint.motion import FinalHold, Flashes
 from spritz_cli.lint.pictures import without_text
@@ -20,42 +20,43 @@ from spritz_cli.scene.document import Item, parse
 from spritz_cli.scene.drawing import Scene, times
 from spritz_cli.scene.library import SceneLibrary
 
-#: Every third frame is looked at closely: a tenth of a second.
+#: Texts are checked on every third frame: every tenth of a second.
 LOOK_FRAMES = 3
 
-#: The last seconds of a film are one picture.
+#: Seconds at the end of a film in which nothing moves.
 HOLD_SECONDS = 2.4
 
-#: What a scene can provoke on its way from SVG to pixels.
+#: Errors that a scene can cause on the way from SVG to pixels.
 _DRAWING_ERRORS = (RenderError, ArithmeticError, LookupError, TypeError, ValueError)
 
 
 def findings(template: Template, library: SceneLibrary, today: date) -> list[Finding]:
-    """Return everything that is wrong with one film, words first, then second by second."""
-    seen = sorted(screen_faults(template, library), key=lambda fault: fault.second or 0.0)
-    return [found(template.name, fault) for fault in [*word_faults(template, today), *seen]]
+    """Return the findings of one film: words first, then frames by time."""
+    on_screen = sorted(screen_faults(template, library), key=lambda fault: fault.second or 0.0)
+    faults = [*word_faults(template, today), *on_screen]
+    return [finding_of(template.name, fault) for fault in faults]
 
 
 def word_faults(template: Template, today: date) -> Iterator[Fault]:
-    """Yield what is wrong with a template's words, without drawing anything."""
+    """Yield the faults in the words of a template. Draws nothing."""
     yield from claims.faults(template, today)
     yield from captions.faults(template)
 
 
 def screen_faults(template: Template, library: SceneLibrary) -> list[Fault]:
-    """Return what is wrong with the frames of a film."""
+    """Return the faults in the frames of a film."""
     try:
         scene = library.open(template)
     except (RenderError, UsageError) as exc:
         return [_undrawable(exc, template, None)]
-    watch = _Watch(scene)
+    checks = _FrameChecks(scene)
     for index, t in enumerate(times(scene.duration)):
-        watch.see(index, t)
-    return [*watch.faults()]
+        checks.see(index, t)
+    return [*checks.faults()]
 
 
-class _Watch:
-    """Everything that is remembered of a film's frames."""
+class _FrameChecks:
+    """All checks of the frames of a film, with their state."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
@@ -64,12 +65,12 @@ class _Watch:
         self._items: tuple[Item, ...] = ()
         self._bare: tuple[Item, ...] = ()
         self._looked: list[tuple[Text, Verdict | None]] | None = None
-        self._flashes, self._beholder = Flashes(), Beholder()
+        self._flashes, self._contrast = Flashes(), ContrastMeter()
         self._hold = FinalHold(scene.duration - HOLD_SECONDS)
         self._overlaps, self._texts = Overlaps(), Follower()
 
     def see(self, index: int, t: float) -> None:
-        """Draw and judge one frame; what cannot be drawn is a finding of its own."""
+        """Draw and check one frame. A frame that cannot be drawn is a fault, too."""
         try:
             self._see(index, t)
         except _DRAWING_ERRORS as exc:
@@ -103,14 +104,14 @@ class _Watch:
     def _look(self, t: float) -> None:
         if self._looked is None:
             visible = texts(self._items)
-            verdicts = self._beholder.verdicts(self._items, self._bare, visible)
+            verdicts = self._contrast.verdicts(self._items, self._bare, visible)
             self._looked = list(zip(visible, verdicts, strict=True))
         sightings = [Sighting(t, *seen) for seen in self._looked]
         self._overlaps.see(sightings)
         self._texts.see(sightings)
 
 
-#: What an error says -> the rule that was broken.
+#: A part of an error message -> the broken rule.
 _RULES = (
     ("has no glyph", "glyph"),
     ("refers to an unknown id", "dangling-id"),
@@ -120,7 +121,7 @@ _RULES = (
 
 
 def _undrawable(exc: Exception, template: Template, t: float | None) -> Fault:
-    # A scene's own errors say film, file and line before what is wrong.
+    # Errors of scenes start with film, file and line.
     place = re.match(rf"{re.escape(template.name)} \(([^)]+)\)", str(exc))
     cause = (exc.__cause__ or exc) if place else exc
     element = place[1] if place else template.fallback_static

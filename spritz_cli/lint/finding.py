@@ -1,4 +1,4 @@
-"""What a rule has to say."""
+"""Faults and findings: the results of the rules."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ Level = Literal["error", "soon"]
 
 
 class Fault(NamedTuple):
-    """Something in a film that a viewer would stumble over.
+    """Something in a film that breaks a rule; `mend` says how to correct it.
 
-    `where` is a place in the catalog; for what is seen on screen, `second`
-    says when it is first so, and `element` names it: its words or tag and
-    where it stands. A fault of level "soon" is none yet.
+    `where` is a field of the catalog. For a fault on screen, `second` is when it is
+    first visible, and `element` names the element by its words or tag and its
+    position. A fault of level "soon" is not one yet.
     """
 
     rule: str
@@ -39,8 +39,8 @@ class Finding:
     level: Level
 
 
-def found(name: str, fault: Fault) -> Finding:
-    """Return the finding of a fault in a film."""
+def finding_of(name: str, fault: Fault) -> Finding:
+    """Return a fault as a finding of the film `name`."""
     second = None if fault.second is None else round(fault.second, 2)
     return Finding(
         name=name,

@@ -1,4 +1,4 @@
-"""Where texts stand: on the frame, on each other, large and clear enough to be read."""
+"""Checks position, size, contrast and overlap of texts."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ SMALLEST_PX = 24
 LARGE_PX, BOLD = 24, 700
 RATIO, RATIO_LARGE = 4.5, 3.0
 
-#: What antialiasing adds to an edge.
+#: The width that antialiasing adds to an edge.
 EDGE_PX = 1.0
 
-#: More of a text than this may not be behind something else.
+#: The share of a text that may be covered.
 COVERED_SHARE = 0.15
 
 Wrong = Callable[[Sighting], bool]
 
 
 def faults(track: Track) -> Iterator[Fault]:
-    """Yield what is wrong with where and how one text stands."""
+    """Yield the faults in position, size and contrast of one text."""
     settled = track.settled()
     yield from _outside(settled)
     yield from _small(settled)
@@ -35,15 +35,15 @@ def faults(track: Track) -> Iterator[Fault]:
 
 
 class Overlaps:
-    """Finds texts that lie on each other."""
+    """Finds texts that overlap."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str], Fault] = {}
 
     def see(self, sightings: Iterable[Sighting]) -> None:
-        """Take the next look at the texts of a film."""
-        there = [item for item in sightings if item.text.opacity > SEEN and not _hidden(item)]
-        for one, other in combinations(there, 2):
+        """Check the texts of the next frame."""
+        visible = [item for item in sightings if item.text.opacity > SEEN and not _hidden(item)]
+        for one, other in combinations(visible, 2):
             left, top, right, bottom = common(one.text.box, other.text.box)
             width, height = right - left, bottom - top
             if min(width, height) > EDGE_PX:
@@ -55,12 +55,10 @@ class Overlaps:
 
 
 def _overlap(one: Sighting, other: Sighting, width: float, height: float) -> Fault:
-    return Fault(
+    return one.fault(
         "overlap",
-        f"lies on {other.text.label} by {width:.0f} × {height:.0f} px",
-        "Move one of the two, or let one go before the other comes.",
-        second=one.t,
-        element=one.text.label,
+        f"overlaps {other.text.label} by {width:.0f} × {height:.0f} px",
+        "Move one of the two, or let one leave before the other enters.",
     )
 
 
@@ -73,13 +71,11 @@ def _outside(settled: Iterable[Sighting]) -> Iterator[Fault]:
     if worst is None or _beyond(worst.text.box) <= EDGE_PX:
         return
     left, top, right, bottom = (round(edge) for edge in worst.text.box)
-    yield Fault(
+    yield worst.fault(
         "safe-area",
         f"reaches {_beyond(worst.text.box):.0f} px out of the safe area: "
         f"x {left} to {right}, y {top} to {bottom}",
         f"Keep it within x {SAFE[0]:.0f} to {SAFE[2]:.0f}, y {SAFE[1]:.0f} to {SAFE[3]:.0f}.",
-        second=worst.t,
-        element=worst.text.label,
     )
 
 
@@ -90,12 +86,10 @@ def _beyond(box: Box) -> float:
 def _small(settled: Iterable[Sighting]) -> Iterator[Fault]:
     smallest = min(settled, key=lambda item: item.text.size, default=None)
     if smallest is not None and smallest.text.size < SMALLEST_PX - 0.05:
-        yield Fault(
+        yield smallest.fault(
             "text-size",
-            f"{smallest.text.size:.1f} px high, at least {SMALLEST_PX} are read on a phone",
+            f"{smallest.text.size:.1f} px high, a phone needs at least {SMALLEST_PX}",
             "Use a larger style, or scale it less.",
-            second=smallest.t,
-            element=smallest.text.label,
         )
 
 
@@ -103,12 +97,10 @@ def _faint(sightings: Iterable[Sighting]) -> Iterator[Fault]:
     lasting = _lasting(sightings, lambda item: _contrast(item) < _needed(item) - 0.005)
     worst = min(lasting, key=_contrast, default=None)
     if worst is not None:
-        yield Fault(
+        yield worst.fault(
             "contrast",
-            f"{_contrast(worst):.2f}:1 against what is behind it, {_needed(worst)}:1 are needed",
+            f"{_contrast(worst):.2f}:1 against its background, {_needed(worst)}:1 are needed",
             "Use a -7 tone or ink on light, white on dark, or move it off the drawing.",
-            second=worst.t,
-            element=worst.text.label,
         )
 
 
@@ -116,17 +108,15 @@ def _covered(sightings: Iterable[Sighting]) -> Iterator[Fault]:
     lasting = _lasting(sightings, lambda item: _share_covered(item) > COVERED_SHARE)
     worst = max(lasting, key=_share_covered, default=None)
     if worst is not None:
-        yield Fault(
+        yield worst.fault(
             "covered",
-            f"{_share_covered(worst):.0%} of it is behind something else",
+            f"{_share_covered(worst):.0%} of it is covered by something else",
             "Draw it later, or move it.",
-            second=worst.t,
-            element=worst.text.label,
         )
 
 
 def _lasting(sightings: Iterable[Sighting], is_wrong: Wrong) -> list[Sighting]:
-    """Return the sightings of which several in a row are wrong: what only passes by is none."""
+    """Return the wrong sightings that last for several frames, not those in passing."""
     wrong: list[Sighting] = []
     run: list[Sighting] = []
     for item in sightings:

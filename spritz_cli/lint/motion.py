@@ -1,4 +1,4 @@
-"""How the picture changes: nothing flashes, and at the end nothing moves."""
+"""Checks that nothing flashes, and that nothing moves at the end."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ MOST_SWINGS = 3
 SHARE = 0.1
 WINDOW_SECONDS = 1.0
 
-#: The frame is drawn small, then averaged to fields: a flash is large.
+#: The frame is drawn small and averaged to fields, since only large flashes matter.
 SHRINK = 8
 COLUMNS, ROWS = 32, 18
 
 
 class Flashes:
-    """Counts how often the fields of a frame get lighter and darker."""
+    """Counts how often the fields of the frame get lighter and darker."""
 
     def __init__(self) -> None:
         self._canvas = Canvas(tokens.WIDTH // SHRINK, tokens.HEIGHT // SHRINK)
@@ -37,7 +37,7 @@ class Flashes:
         self._worst = (0.0, 0.0)
 
     def see(self, t: float, items: tuple[Item, ...]) -> None:
-        """Take the next frame."""
+        """Check the next frame."""
         if not self._canvas.show(placed(items, _SMALL)):
             return
         bands = _bands(self._canvas)
@@ -65,7 +65,7 @@ class Flashes:
 
 @dataclass
 class _Field:
-    """The luminance of one field, and when it last turned by a visible amount."""
+    """The luminance of one field, and the times of its last visible swings."""
 
     low: float = 1.0
     high: float = 0.0
@@ -93,7 +93,7 @@ class _Field:
 
 
 class FinalHold:
-    """Sees to it that the end of a film is one picture."""
+    """Checks that the last seconds of a film are one picture."""
 
     def __init__(self, still: float) -> None:
         self._still = still
@@ -103,11 +103,11 @@ class FinalHold:
         self._moved: tuple[float, str] | None = None
 
     def see(self, t: float, items: tuple[Item, ...]) -> None:
-        """Take the next frame."""
+        """Check the next frame."""
         if t < self._still - 1e-6 or self._moved or items is self._held:
             return
         self._canvas.show(items)
-        # The fourth byte of a pixel is of no use, and may be anything.
+        # The fourth byte of a pixel is undefined.
         picture = view(self._canvas).convert("RGB").tobytes()
         if self._held is None:
             self._held, self._picture = items, picture
@@ -118,8 +118,8 @@ class FinalHold:
         if self._moved:
             yield Fault(
                 "final-hold",
-                "moves although the film has come to rest",
-                "Let it end by `still`; waves and drifts do so on their own.",
+                "moves during the final hold",
+                "Let it end by `still`, as waves and drifts do by themselves.",
                 second=self._moved[0],
                 element=self._moved[1],
             )
@@ -155,23 +155,25 @@ def _first_difference(old: Iterable[Item], new: Iterable[Item]) -> str:
     for before, after in zip_longest(old, new):
         if before != after:
             if isinstance(before, Layer) and isinstance(after, Layer):
-                return _first_difference(before.items, after.items) or "a group’s opacity or place"
+                return (
+                    _first_difference(before.items, after.items) or "a group’s opacity or position"
+                )
             return _name(after or before)
     return ""
 
 
 def _name(item: Item | None) -> str:
-    """Name an item as people do: its words or tag, and where it stands."""
+    """Return the words or tag of an item, and its position."""
     while isinstance(item, Layer):
         item = item.items[0]
     if item is None:
         return ""
-    x, y = _place(dict(item.leaf.attributes), item.matrix)
+    x, y = _position(dict(item.leaf.attributes), item.matrix)
     what = f"“{item.leaf.text}”" if item.leaf.text else f"<{item.leaf.tag}>"
     return f"{what} at {x:.0f}, {y:.0f}"
 
 
-def _place(style: dict[str, str], matrix: Matrix) -> tuple[float, float]:
+def _position(style: dict[str, str], matrix: Matrix) -> tuple[float, float]:
     x = float(style.get("x") or style.get("cx") or style.get("x1") or 0)
     y = float(style.get("y") or style.get("cy") or style.get("y1") or 0)
     return moved(x, y, matrix)

@@ -1,4 +1,4 @@
-"""Small pictures of parts of a frame: shrunk, cut out, or one text alone."""
+"""Pictures of parts of a frame: shrunk, cropped, or one text alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WHITE, BLACK = "#FFFFFF", "#000000"
 
 
 def placed(items: tuple[Item, ...], matrix: Matrix) -> tuple[Item, ...]:
-    """Return the items under one more matrix, e.g. shrunk."""
+    """Return the items under one more matrix."""
     return tuple(_placed(item, matrix) for item in items)
 
 
@@ -36,13 +36,13 @@ def without_text(items: tuple[Item, ...]) -> tuple[Item, ...]:
 
 
 def view(canvas: Canvas) -> Image.Image:
-    """Return what a canvas shows without copying it; the bands are B, G, R and an unused one."""
+    """Return the pixels of a canvas without a copy; the bands are B, G, R and an unused one."""
     size = (canvas.width, canvas.height)
     return Image.frombuffer("RGBX", size, canvas.pixels, "raw", "RGBX", 0, 1)
 
 
 def ink(item: Item, box: PixelBox) -> Image.Image:
-    """Return the ink of one item within a box, as if it were black on white: 255 is full ink."""
+    """Return the ink of one item within a box, from 0 to 255 (full ink), whatever its colour."""
     x0, y0, x1, y1 = box
     canvas = Canvas(x1 - x0, y1 - y0)
     paper = Leaf("rect", (("width", f"{x1 - x0}"), ("height", f"{y1 - y0}"), ("fill", WHITE)))

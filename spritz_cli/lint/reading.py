@@ -1,4 +1,4 @@
-"""What the texts on screen say: long enough to be read, and only what the film knows."""
+"""Checks that texts stay long enough to be read, and show only numbers of the film."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ SHORTEST_SECONDS = 1.2
 SECONDS_A_WORD, SECONDS_TO_FIND = 0.3, 0.5
 FEWEST_WORDS = 3
 
-#: A number that stays as long is read as a fact, not as a moment of a count.
+#: A number that stays this long is a fact, not a moment of a count.
 HELD_SECONDS = 0.8
 
-#: So many numbers of its own a scene may show: the labels of its axes.
+#: The number of texts that a scene may compute itself, such as the labels of an axis.
 MOST_DERIVED = 12
 
-#: Entrance and exit fall between two looks.
-_GRACE = 1.5 * STEP
+#: Tolerance: entrance and exit happen between two checked frames.
+_TOLERANCE = 1.5 * STEP
 
-#: Words that go here and come there are read as one.
+#: Words that disappear and reappear elsewhere within this time are read as one text.
 _HANDOVER = 3 * STEP
 
 
 def faults(template: Template, tracks: Sequence[Track]) -> Iterator[Fault]:
-    """Yield what is wrong with what the texts of a film say."""
+    """Yield the faults in the words and durations of the texts of a film."""
     yield from _brief(list(phrases(tracks)))
     yield from _promises(template, tracks)
     yield from _numbers(template, tracks)
@@ -44,18 +44,18 @@ def _brief(shown: Sequence[Phrase]) -> Iterator[Fault]:
             continue
         needed = max(SHORTEST_SECONDS, SECONDS_A_WORD * count + SECONDS_TO_FIND)
         seconds = _readable(phrase, shown)
-        if seconds < needed - _GRACE:
+        if seconds < needed - _TOLERANCE:
             yield Fault(
                 "brief",
                 f"shown for {seconds:.1f} s, {count} words need {needed:.1f} s",
-                "Show it longer or say it shorter.",
+                "Show it longer, or shorten it.",
                 second=line.first.t,
                 element=label(phrase.words, line.last.text.box),
             )
 
 
 def _readable(phrase: Phrase, shown: Iterable[Phrase]) -> float:
-    """Return for how long the words are there, also where they move on to another place."""
+    """Return for how many seconds the words are visible, even if they move elsewhere."""
     start, end = phrase.lines[0].first.t, phrase.lines[0].last.t
     for other in shown:
         line = other.lines[0]
@@ -84,13 +84,11 @@ def _unexplained(sighting: Sighting, template: Template, facts: Facts) -> Iterat
     if text.derived or _is_of_catalog(text.words, template):
         return
     for number in facts.unexplained(text.words):
-        yield Fault(
+        yield sighting.fault(
             "number",
             f"{number} is neither a parameter nor a result",
-            "Take it from p or r; a label computed for an axis goes into "
-            '<g data-derived="what it is">.',
-            second=sighting.t,
-            element=text.label,
+            "Take it from p or r; put a computed label of an axis into "
+            '<g data-derived="its meaning">.',
         )
 
 
@@ -108,6 +106,6 @@ def _derived(tracks: Iterable[Track]) -> Iterator[Fault]:
 
 
 def _is_of_catalog(text: str, template: Template) -> bool:
-    """Tell whether a text stands in the catalog, where it is judged already."""
+    """Whether a text is in the catalog, where it is checked already."""
     whole = re.compile(rf"(?<!\w){re.escape(text)}(?!\w)")
     return any(whole.search(source) for source in claims.texts(template).values())

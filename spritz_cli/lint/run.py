@@ -1,4 +1,4 @@
-"""Many films at once: each is judged in a process of its own."""
+"""Checks many films in parallel processes."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def findings_of_all(
     if count <= 1:
         yield from map(judge, templates)
         return
-    # Spawned, not forked: whoever calls may have threads.
+    # Spawned, not forked: the caller may have threads.
     with _pool(count) as pool:
-        # Not pool.map, which cancels what waits: a pool that broke stumbles over that.
+        # Not pool.map: it cancels waiting calls, which fails in a broken pool.
         waiting = [pool.submit(judge, template) for template in templates]
         for future in waiting:
             yield future.result()
@@ -44,13 +44,13 @@ def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
     try:
         yield pool
     except BaseException as exc:
-        # Whoever gave up does not want to wait for films that are half judged.
+        # Do not wait for films that are half checked.
         for child in {*active_children()} - others:
             child.terminate()
         if isinstance(exc, BrokenProcessPool):
             raise InfrastructureError(
-                "a process that judged films died",
-                hint="Was the memory short? Try one film at a time.",
+                "a process that checked films died",
+                hint="Perhaps memory ran out: check one film at a time.",
             ) from exc
         raise
     finally:
@@ -62,5 +62,5 @@ def _judge(template: Template, scenes: Path, today: date) -> list[Finding]:
 
 
 def _die_quietly() -> None:
-    # Ctrl-C reaches all processes; the first one says what there is to say.
+    # Ctrl-C reaches all processes, and the parent reports it.
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""The texts of a frame: what they say, where their ink is, how much of them shows."""
+"""The texts of a frame: their words, their ink, and their visibility."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spritz_cli.scene import text as font
 from spritz_cli.scene.boxes import Box, common, is_empty, moved, transformed, union
 from spritz_cli.scene.document import IDENTITY, Definition, Item, Layer, Leaf, Mark, Matrix
 
-#: A scene marks numbers of its own with this attribute; its value says what they are.
+#: The attribute of numbers that a scene computes itself. Its value names their meaning.
 DERIVED = "data-derived"
 
 
@@ -36,12 +36,12 @@ class Text(NamedTuple):
 
 
 def label(words: str, box: Box) -> str:
-    """Name a text as people do: its words, and where its ink begins (left, bottom)."""
+    """Return the words of a text and the position of its ink (left, bottom)."""
     return f"“{words}” at {box[0]:.0f}, {box[3]:.0f}"
 
 
 def texts(items: tuple[Item, ...]) -> tuple[Text, ...]:
-    """Return the visible texts of a frame in the order in which they are painted."""
+    """Return the visible texts of a frame in painting order."""
     return tuple(_texts(items, 1.0, ()))
 
 
@@ -100,7 +100,7 @@ def _weight(style: dict[str, str]) -> int:
 
 @lru_cache(maxsize=10_000)
 def _ink_box(words: str, weight: int, size: float, anchor: str) -> Box:
-    """Return where the ink of a line is around its anchor; all zero when it has none."""
+    """Return the box of the ink of a line relative to its anchor, zeros without ink."""
     width = font.width(words, size, weight)
     left, top = math.ceil(size), math.ceil(1.5 * size)
     area = (-left, -top, math.ceil(width) + left, math.ceil(size))
@@ -116,7 +116,7 @@ def _ink_box(words: str, weight: int, size: float, anchor: str) -> Box:
     )
 
 
-#: Where less than a third of a pixel is ink, no edge is seen.
+#: A pixel with less than a third of ink shows no edge.
 _SOLID = [255 if value > 85 else 0 for value in range(256)]
 
 
@@ -132,7 +132,7 @@ def _shape_extent(shape: Definition) -> Box:
     if shape.tag == "circle":
         x, y, r = (float(style.get(name, 0)) for name in ("cx", "cy", "r"))
         return x - r, y - r, x + r, y + r
-    # Of other shapes the extent is not known: they take nothing away.
+    # The extent of other shapes is not known: treat them as unbounded.
     return _ANYWHERE
 
 

@@ -1,4 +1,4 @@
-"""Texts followed through a film: when each comes, what it says meanwhile, when it has gone."""
+"""Follows texts through a film, from entrance to exit."""
 
 from __future__ import annotations
 
@@ -10,33 +10,38 @@ from typing import NamedTuple
 
 from spritz_cli.lint.contrast import Verdict
 from spritz_cli.lint.facts import DIGITS
+from spritz_cli.lint.finding import Fault
 from spritz_cli.lint.texts import Text
 
-#: Seconds between two looks at a film: three frames.
+#: Seconds between two checked frames.
 STEP = 0.1
 
-#: Below this share of its opacity a text is on its way in or out.
+#: Below this opacity a text is entering or leaving.
 SEEN = 0.2
 
-#: A text that moves less in a step can be read: ambient bobbing, the end of an entrance.
+#: A text that moves less per step can be read. This allows for ambient motion.
 SETTLED_PX = 2.0
 SETTLED_LOOKS = 3
 
-#: No text jumps farther in a step; what turns up there is another one.
+#: A text that appears farther away in one step is another one.
 FARTHEST_PX = 240.0
 
 
 class Sighting(NamedTuple):
-    """A text at one second, and how well it stood out there."""
+    """A text on one frame, at second `t`, and its contrast."""
 
     t: float
     text: Text
     verdict: Verdict | None
 
+    def fault(self, rule: str, message: str, mend: str) -> Fault:
+        """Return a fault of this text at this second."""
+        return Fault(rule, message, mend, second=self.t, element=self.text.label)
+
 
 @dataclass
 class Track:
-    """One text from its coming to its going, looked at every tenth of a second."""
+    """One text from entrance to exit, checked every tenth of a second."""
 
     sightings: list[Sighting] = field(default_factory=list)
 
@@ -58,7 +63,7 @@ class Track:
 
     @property
     def counts(self) -> bool:
-        """Tell whether its words change while it is there."""
+        """Whether its words change while it is visible."""
         return any(item.text.words != self.words for item in self.sightings)
 
     def settled(self) -> list[Sighting]:
@@ -72,21 +77,21 @@ class Track:
         return [item for run in runs if len(run) >= SETTLED_LOOKS for item in run]
 
     def holds(self) -> Iterator[tuple[Sighting, float]]:
-        """Yield the first sighting of each wording, and the seconds for which it stays."""
+        """Yield the first sighting of each wording, and its duration in seconds."""
         for _, group in groupby(self.sightings, key=lambda item: item.text.words):
             held = list(group)
             yield held[0], held[-1].t - held[0].t + STEP
 
 
 class Follower:
-    """Tells which text of a frame is which text of the frame before."""
+    """Matches the texts of a frame with those of the previous frame."""
 
     def __init__(self) -> None:
         self._open: list[Track] = []
         self._closed: list[Track] = []
 
     def see(self, sightings: Iterable[Sighting]) -> None:
-        """Take the next look; texts that are missing in it have gone."""
+        """Take the texts of the next frame. Tracks without one of them end."""
         waiting = [item for item in sightings if item.text.opacity > SEEN]
         still_there: list[Track] = []
         for track in self._open:
@@ -100,12 +105,12 @@ class Follower:
         self._open = [*still_there, *(Track([item]) for item in waiting)]
 
     def tracks(self) -> list[Track]:
-        """Return all texts in the order in which they came."""
+        """Return all texts by their time of entrance."""
         return sorted([*self._closed, *self._open], key=lambda track: track.first.t)
 
 
 class Phrase(NamedTuple):
-    """Lines that come and go together, one below the other."""
+    """Lines that enter and leave together, one below the other."""
 
     lines: tuple[Track, ...]
 
@@ -115,7 +120,7 @@ class Phrase(NamedTuple):
 
 
 def phrases(tracks: Sequence[Track]) -> Iterator[Phrase]:
-    """Join the lines of texts that are broken into several."""
+    """Join lines that form one text."""
     lines: list[Track] = []
     for track in sorted(tracks, key=_reading_order):
         if lines and not _continues(lines[-1], track):
@@ -157,5 +162,5 @@ _PLURAL = re.compile(r"s\b")
 
 
 def _pattern(words: str) -> str:
-    """Return what stays of a text while its numbers count."""
+    """Return the part of a text that stays the same while its numbers count."""
     return _PLURAL.sub("", DIGITS.sub("#", words))

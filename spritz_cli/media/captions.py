@@ -6,14 +6,15 @@ from collections.abc import Iterable
 
 from spritz_cli.models import Cue
 
-#: The lane below the horizon, so that captions never cover the drawing.
-PLACE = "line:86%"
+#: A lane below the horizon, so that captions never cover the drawing.
+SETTINGS = "line:86%"
 
 
 def webvtt(cues: Iterable[Cue]) -> str:
     """Return a WebVTT file; `<`, `>` and `&` in texts are escaped."""
     blocks = (
-        f"{_clock(cue.start)} --> {_clock(cue.end)} {PLACE}\n{_escaped(cue.text)}" for cue in cues
+        f"{_clock(cue.start)} --> {_clock(cue.end)} {SETTINGS}\n{_escaped(cue.text)}"
+        for cue in cues
     )
     return "\n\n".join(["WEBVTT", *blocks]) + "\n"
 

@@ -29,8 +29,8 @@ from spritz_cli.errors import (
 if TYPE_CHECKING:
     from spritz_cli.media.montage import Clip, Frame
 
-#: sRGB to BT.709 with full chroma and no SIMD-dependent rounding; setparams is
-#: what writes primaries and transfer into the file.
+#: sRGB to BT.709 with full chroma and without SIMD-dependent rounding. setparams writes
+#: primaries and transfer into the file.
 _COLOUR = (
     "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int"
     "+full_chroma_inp,format=yuv420p,"
@@ -45,65 +45,64 @@ _CODING = (
     *("-bsf:v", "filter_units=remove_types=6", "-movflags", "+faststart"),
 )
 
-#: Everything that decides the bytes of a film besides its frames. The number of
-#: threads is fixed because x264's output depends on it.
+#: Together with the frames, these settings determine the bytes of a film. The number of
+#: threads is fixed because the output of x264 depends on it.
 ENCODER_SETTINGS = ("-vf", _COLOUR, *_CODING)
 
-#: Footage comes from outside: a playlist or script in its place could name files of
-#: ours, a huge frame take all memory.
+#: Footage is untrusted: a playlist could refer to local files, a huge frame exhaust memory.
 _UNTRUSTED = (
     *("-protocol_whitelist", "file,pipe", "-format_whitelist", "mov,mp4,matroska,webm"),
     *("-max_pixels", str(8192 * 4352)),
 )
 
-#: More of a segment is never looked at.
+#: Seconds of a segment that are read at most.
 MAX_FOOTAGE_SECONDS = 120
 
-#: From so many lines on, players take a film that does not tell its colours for BT.709.
+#: From this height on, players assume BT.709 for a film without colour tags.
 HD_LINES = 720
 _MATRICES = frozenset(
     ("bt709", "smpte170m", "bt470bg", "fcc", "smpte240m", "bt2020nc", "bt2020c", "gbr", "ycgco")
 )
 _STREAM = r"(?m)^  Stream #.*: Video: .*?, \w+(?:\(([^)]*)\))?, \d+x(\d+)"
 
-#: What the decoder says, not the file: its title may have any word in it. A picture that
-#: changes its size or colours halfway would start the whole montage anew.
-_COMPLAINT = (
+#: Errors of the decoder, not words of the file: its title may contain anything. A change of
+#: size or colours in the middle would restart the whole filter graph.
+_DECODER_ERROR = (
     r"(?mi)^(?:\[.* @ 0x\w+\]|Error) .*(?:error|corrupt|invalid|partial file|reconfiguring).*$"
 )
 
-#: For decoding that nobody watches: every bit is read, but edges are not smoothed, and a
-#: second thread would only cost.
-_UNSEEN = ("-threads", "1", "-skip_loop_filter", "all")
+#: For decoding without looking at the result: reads every bit, but leaves out the deblocking
+#: filter. A second thread would only cost CPU.
+_CHECK_ONLY = ("-threads", "1", "-skip_loop_filter", "all")
 
-#: What ffmpeg says if it is given no memory or no thread. The settings of the encoder are
-#: ours and fine, so that it cannot be opened has no other reason.
-_WANT = (
+#: Messages about missing memory or threads. "opening encoder" is one of them: its settings are
+#: constant and valid.
+_SHORTAGE = (
     "Cannot allocate memory|malloc|Resource temporarily unavailable|opening encoder"
     r"|failed to map segment|get_buffer\(\) failed|out of memory"
 )
 
 PIPE_BYTES = 1 << 20
 
-#: What ffmpeg exits with when the disk is full.
+#: Exit code of ffmpeg when the disk is full.
 NO_SPACE = 228
 
-#: What it exits with for want of memory and of threads, whatever it says.
-WANTING = (244, 245)
+#: Exit codes of ffmpeg for missing memory and threads, whatever its message.
+SHORTAGE_CODES = (244, 245)
 
-#: An ffmpeg that is given no thread may wait for ever. In seconds, far more than it ever needs:
-#: to take a frame, to end a film, to decode one; with footage, whose frames may be forty times
-#: as large; to encode a file.
-PATIENCE = 120.0
-FOOTAGE_PATIENCE = 600.0
-FILE_PATIENCE = 3_600.0
+#: Timeouts in seconds, far longer than ever needed: ffmpeg may hang if it gets no thread. They
+#: are for one frame, for the end of a film, and for decoding a film; for the same with footage,
+#: whose frames may be forty times as large; and for encoding a file.
+TIMEOUT = 120.0
+FOOTAGE_TIMEOUT = 600.0
+FILE_TIMEOUT = 3_600.0
 
-#: How often in that time we look whether it hangs.
-LOOKS = 20
+#: Checks for a hanging ffmpeg within that time.
+CHECKS = 20
 
 
 class Probe(NamedTuple):
-    """What a finished film really holds."""
+    """The properties of a finished film, measured by decoding it."""
 
     duration_seconds: float
     width: int
@@ -119,7 +118,7 @@ def binary() -> str:
     """Return the path of the ffmpeg that ships with imageio-ffmpeg."""
     bundled = _bundled()
     if bundled and "IMAGEIO_FFMPEG_EXE" not in os.environ:
-        # Asked for it, the package would run it once to see whether it does.
+        # get_ffmpeg_exe() would run it once as a check.
         return str(bundled)
     import imageio_ffmpeg
 
@@ -133,7 +132,7 @@ def binary() -> str:
 
 @cache
 def version() -> str:
-    """Return ffmpeg's version, e.g. "9.0.2", without running it if it is the bundled one."""
+    """Return the version of ffmpeg, such as "9.0.2", without running a bundled one."""
     named = os.environ.get("IMAGEIO_FFMPEG_EXE") or _bundled() or ""
     match = re.search(r"-v?(\d[\d.]*\d)", Path(named).name)
     if match:
@@ -161,9 +160,10 @@ def encode(
 ) -> None:
     """Encode raw B, G, R, unused frames into an MP4 with an optional caption track.
 
-    The last frame is shown `held` times more: the same film as if `frames` gave it
-    so often, but its colours are converted once. Raises RenderError when ffmpeg
-    fails, StorageError when the disk is full.
+    The last frame is repeated `held` times. The film is the same as if `frames` yielded
+    the repetitions, but the colours are converted only once. Raises RenderError if ffmpeg
+    fails, EncoderKilled if it was killed, hung or lacked memory, and StorageError if the disk
+    is full.
     """
     command = [*_raw_input(width, height, fps), "-"]
     if captions is not None:
@@ -184,10 +184,10 @@ def compose(
     duration: float,
     captions: Path,
 ) -> None:
-    """Encode footage with a drawing over it: exactly `duration` seconds, without its sound.
+    """Encode footage below a drawing: exactly `duration` seconds, without sound.
 
-    `overlay` yields every frame of the film as raw B, G, R, A, premultiplied.
-    Raises RenderError when ffmpeg fails, StorageError when the disk is full.
+    `overlay` yields every frame of the film as raw B, G, R, A, premultiplied. Raises the
+    errors of `encode`.
     """
     from spritz_cli.media.montage import montage
 
@@ -200,74 +200,74 @@ def compose(
     command += ["-filter_complex_threads", "2", "-filter_complex", graph, "-map", "[film]"]
     command += ["-map", f"{len(clips) + 1}:s", "-map_chapters", "-1", "-frames:v", str(frames)]
     command += [*_CODING, str(path)]
-    with _running(command, path.parent, FOOTAGE_PATIENCE) as stream:
+    with _running(command, path.parent, FOOTAGE_TIMEOUT) as stream:
         for pixels in overlay:
             stream.write(pixels)
 
 
 def footage(path: Path, fps: int) -> Clip:
-    """Look at a segment of footage by decoding it; raises RenderError if it is damaged."""
+    """Decode a segment of footage and return it as a clip; RenderError if it is damaged."""
     from spritz_cli.media.montage import Clip
 
     command = [binary(), "-hide_banner", "-nostdin", *_footage_input(path)]
     command += ["-map", "0:v:0", "-vf", f"fps={fps}", "-f", "null", "-"]
-    told = _run(command, FOOTAGE_PATIENCE)
-    complaint = re.search(_COMPLAINT, told.stderr)
-    if told.returncode != 0 or complaint:
-        said = complaint[0] if complaint else _last_line(told.stderr)
+    done = _run(command, FOOTAGE_TIMEOUT)
+    error = _decoder_error(done)
+    if error:
         raise RenderError(
-            f"the footage {path.name} does not play: {said}", hint="Other footage is needed."
+            f"the footage {path.name} does not play: {error}", hint="Other footage is needed."
         )
-    counted = re.findall(r"frame=\s*(\d+)", told.stderr)
-    if not counted or counted[-1] == "0":
+    frames = _frames(done.stderr)
+    if not frames:
         raise RenderError(f"the footage {path.name} holds no picture")
-    return Clip(path, int(counted[-1]), _matrix(told.stderr))
+    return Clip(path, frames, _matrix(done.stderr))
 
 
 def still(path: Path, second: float, *, width: int, height: int) -> bytes:
-    """Return the picture that a film of ours shows at a second, as raw B, G, R, unused bytes."""
+    """Return the frame of one of our films at a second, as raw B, G, R, unused bytes."""
     colours = "scale=in_color_matrix=bt709:in_range=tv:out_range=pc:flags=accurate_rnd"
     command = [*_quiet(), "-ss", f"{second:.4f}", "-i", str(path), "-frames:v", "1"]
     command += ["-vf", f"{colours}+full_chroma_int+full_chroma_inp,format=bgr0"]
-    with _patient(PATIENCE):
+    with _start_errors(TIMEOUT):
         done = subprocess.run(
             [*command, "-f", "rawvideo", "-"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
         )
     if done.returncode != 0 or len(done.stdout) != 4 * width * height:
-        said = _last_line(done.stderr.decode(errors="replace"))
-        raise RenderError(f"{path} shows nothing at {second:.2f} s: {said}")
+        reason = _last_line(done.stderr.decode(errors="replace"))
+        raise RenderError(f"{path} shows nothing at {second:.2f} s: {reason}")
     return done.stdout
 
 
 def encode_file(raw: Path, path: Path, *, width: int, height: int, fps: int) -> None:
-    """Encode a file of raw frames with the very same settings: what encoding alone costs."""
+    """Encode a file of raw frames with the same settings, to measure encoding alone."""
     command = [*_raw_input(width, height, fps), str(raw), *ENCODER_SETTINGS, str(path)]
-    done = _run(command, FILE_PATIENCE)
+    done = _run(command, FILE_TIMEOUT)
     if done.returncode != 0:
         raise _failure(done.returncode, done.stderr, path.parent)
 
 
 def probe(path: Path) -> Probe:
-    """Read the facts of a film of ours by decoding all of it; FilmDamaged if that fails."""
-    command = [binary(), "-hide_banner", *_UNSEEN, "-i", str(path), "-map", "0:v:0"]
-    told = _run([*command, "-f", "null", "-"], PATIENCE)
-    complaint = re.search(_COMPLAINT, told.stderr)
-    if complaint and re.search(_WANT, told.stderr):
-        # What it lacked for a moment need not have been its end.
-        raise _starved(told.returncode, told.stderr)
-    if told.returncode != 0 or complaint:
-        said = complaint[0] if complaint else _last_line(told.stderr)
-        raise FilmDamaged(f"{path} does not play: {said}")
-    stream = re.search(r"Video: .*? (yuv\w+)\((.*?)\).*?(\d{2,5})x(\d{2,5}).*", told.stderr)
-    counted = re.findall(r"frame=\s*(\d+)", told.stderr)
-    rate = re.search(r"([\d.]+) fps", told.stderr)
-    if not stream or not counted or not rate:
+    """Decode one of our films and return its properties; FilmDamaged if it does not play.
+
+    Raises EncoderKilled if ffmpeg lacked memory or threads.
+    """
+    command = [binary(), "-hide_banner", *_CHECK_ONLY, "-i", str(path), "-map", "0:v:0"]
+    done = _run([*command, "-f", "null", "-"], TIMEOUT)
+    error = _decoder_error(done)
+    if error and re.search(_SHORTAGE, done.stderr):
+        # A shortage of memory is not evidence of damage: report it as retryable.
+        raise _shortage(done.returncode, done.stderr)
+    if error:
+        raise FilmDamaged(f"{path} does not play: {error}")
+    stream = re.search(r"Video: .*? (yuv\w+)\((.*?)\).*?(\d{2,5})x(\d{2,5}).*", done.stderr)
+    frames = _frames(done.stderr)
+    rate = re.search(r"([\d.]+) fps", done.stderr)
+    if not stream or frames is None or not rate:
         raise FilmDamaged(f"{path} is not a film")
-    frames = int(counted[-1])
     return Probe(
         duration_seconds=frames / float(rate[1]),
         width=int(stream[3]),
@@ -285,7 +285,7 @@ def _raw_input(width: int, height: int, fps: int, pix_fmt: str = "bgr0") -> list
 
 
 def _holding(frames: int) -> list[str]:
-    # Takes the place of the filters among the settings.
+    # Given later, it replaces the -vf of ENCODER_SETTINGS.
     return ["-vf", f"{_COLOUR},tpad=stop_mode=clone:stop={frames}"] if frames else []
 
 
@@ -293,9 +293,23 @@ def _footage_input(path: Path) -> list[str]:
     return [*_UNTRUSTED, "-t", str(MAX_FOOTAGE_SECONDS), "-i", str(path)]
 
 
-def _matrix(told: str) -> str:
-    """Return the colour matrix that footage is tagged with, or what players take it for."""
-    stream = re.search(_STREAM, told)
+def _decoder_error(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the error that ended a decoding or damaged its result, empty if there is none."""
+    error = re.search(_DECODER_ERROR, done.stderr)
+    if error:
+        return error[0]
+    return _last_line(done.stderr) if done.returncode != 0 else ""
+
+
+def _frames(stderr: str) -> int | None:
+    """Return the number of decoded frames that ffmpeg reported last."""
+    counts = re.findall(r"frame=\s*(\d+)", stderr)
+    return int(counts[-1]) if counts else None
+
+
+def _matrix(stderr: str) -> str:
+    """Return "auto" for footage with a colour matrix, else the one that players assume."""
+    stream = re.search(_STREAM, stderr)
     if not stream:
         return "auto"
     tags = {tag.partition("/")[0] for tag in (stream[1] or "").split(", ")}
@@ -308,9 +322,9 @@ def _quiet() -> list[str]:
     return [binary(), "-hide_banner", "-nostdin", "-v", "error"]
 
 
-def _run(command: list[str], patience: float) -> subprocess.CompletedProcess[str]:
-    # Footage may name itself in any bytes.
-    with _patient(patience):
+def _run(command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
+    # Titles in footage may contain any bytes.
+    with _start_errors(timeout):
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
@@ -318,19 +332,20 @@ def _run(command: list[str], patience: float) -> subprocess.CompletedProcess[str
             encoding="utf-8",
             errors="replace",
             check=False,
-            timeout=patience,
+            timeout=timeout,
         )
-    if _is_starved(done.returncode, done.stderr):
-        raise _starved(done.returncode, done.stderr)
+    if _is_shortage(done.returncode, done.stderr):
+        raise _shortage(done.returncode, done.stderr)
     return done
 
 
 @contextmanager
-def _patient(seconds: float) -> Iterator[None]:
+def _start_errors(timeout: float) -> Iterator[None]:
+    """Translate a timeout, and a lack of memory or processes, into EncoderKilled."""
     try:
         yield
     except subprocess.TimeoutExpired as exc:
-        raise _hung(f"came to no end in {seconds:.0f} s") from exc
+        raise _hung(f"did not finish within {timeout:.0f} s") from exc
     except OSError as exc:
         if exc.errno not in (errno.ENOMEM, errno.EAGAIN):
             raise
@@ -338,26 +353,26 @@ def _patient(seconds: float) -> Iterator[None]:
 
 
 def _hung(what: str) -> EncoderKilled:
-    return EncoderKilled(f"ffmpeg hung and was ended: it {what}")
+    return EncoderKilled(f"ffmpeg hung and was killed: it {what}")
 
 
 @contextmanager
-def _running(command: list[str], folder: Path, patience: float | None = None) -> Iterator[_Feed]:
-    """Run ffmpeg with a pipe to its input; it never outlives the block."""
-    patience = patience or PATIENCE
-    # Its complaints go to a file: a full stderr pipe would stop both of us.
-    with tempfile.TemporaryFile() as complaints:
-        with _patient(patience):
+def _running(command: list[str], folder: Path, timeout: float | None = None) -> Iterator[_Feed]:
+    """Run ffmpeg with a pipe to its input. It never outlives the block."""
+    timeout = timeout or TIMEOUT
+    # A file for stderr: a full pipe would block ffmpeg, and then us.
+    with tempfile.TemporaryFile() as stderr:
+        with _start_errors(timeout):
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
-                stderr=complaints,
+                stderr=stderr,
                 bufsize=0,
             )
         try:
-            with _Feed(process, patience) as feed:
-                # When it has given up, its exit code says more than the broken pipe.
+            with _Feed(process, timeout) as feed:
+                # If ffmpeg has failed, its exit code says more than the broken pipe.
                 with suppress(BrokenPipeError):
                     yield feed
                 feed.end()
@@ -366,58 +381,58 @@ def _running(command: list[str], folder: Path, patience: float | None = None) ->
             process.wait()
             raise
         if feed.hung:
-            raise _hung(f"let us wait for {patience:.0f} s")
+            raise _hung(f"read no input for {timeout:.0f} s")
         if process.returncode != 0:
-            complaints.seek(0)
-            said = complaints.read().decode(errors="replace")
-            raise _failure(process.returncode, said, folder)
+            stderr.seek(0)
+            messages = stderr.read().decode(errors="replace")
+            raise _failure(process.returncode, messages, folder)
 
 
 class _Feed:
-    """The input of ffmpeg, and a thread that ends it if it lets us wait too long."""
+    """The input of ffmpeg, and a thread that kills ffmpeg if it hangs."""
 
-    def __init__(self, process: subprocess.Popen[bytes], patience: float) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], timeout: float) -> None:
         self.hung = False
         self._process = process
-        self._patience = patience
+        self._timeout = timeout
         self._stream = _pipe(process)
-        self._waits_since: float | None = None
-        self._over = threading.Event()
-        self._watch = threading.Thread(target=self._look, daemon=True)
+        self._waiting_since: float | None = None
+        self._closed = threading.Event()
+        self._watchdog = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> _Feed:
         try:
-            self._watch.start()
+            self._watchdog.start()
         except RuntimeError as exc:
             self._stream.close()
             raise EncoderKilled(f"ffmpeg cannot be watched: {exc}") from exc
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._watch.join()
+        self._closed.set()
+        self._watchdog.join()
         with suppress(BrokenPipeError):
             self._stream.close()
 
     def write(self, frame: bytes | bytearray) -> None:
         left = memoryview(frame)
-        self._waits_since = time.monotonic()
+        self._waiting_since = time.monotonic()
         while left:
-            # A signal may cut it short.
+            # A signal may interrupt a write.
             left = left[self._stream.write(left) :]
-        self._waits_since = None
+        self._waiting_since = None
 
     def end(self) -> None:
-        """Tell ffmpeg that there is no more, and wait until it has written the film."""
-        self._waits_since = time.monotonic()
+        """Close the input of ffmpeg and wait until it has written the film."""
+        self._waiting_since = time.monotonic()
         with suppress(BrokenPipeError):
             self._stream.close()
         self._process.wait()
 
-    def _look(self) -> None:
-        while not self._over.wait(self._patience / LOOKS):
-            since = self._waits_since
-            if since is not None and time.monotonic() - since > self._patience:
+    def _watch(self) -> None:
+        while not self._closed.wait(self._timeout / CHECKS):
+            since = self._waiting_since
+            if since is not None and time.monotonic() - since > self._timeout:
                 self.hung = True
                 self._process.kill()
                 return
@@ -427,44 +442,46 @@ def _pipe(process: subprocess.Popen[bytes]) -> Any:
     stream = process.stdin
     if stream is None:
         raise RenderError("ffmpeg has no input")
-    # A frame is 3.7 MB: sixteen times fewer waits. Not every system can, none must.
+    # A frame is 3.7 MB: a larger pipe means sixteen times fewer waits. Optional.
     with suppress(AttributeError, OSError):
         fcntl.fcntl(stream, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     return stream
 
 
-def _failure(code: int, complaints: str, folder: Path) -> RenderError | StorageError:
-    if code == NO_SPACE or "No space left" in complaints:
+def _failure(code: int, stderr: str, folder: Path) -> RenderError | StorageError:
+    if code == NO_SPACE or "No space left" in stderr:
         return StorageError(
             f"the disk is full: ffmpeg could not write the film in {folder}",
             hint="Free some space (vidgen cleanup --dry-run shows what can go), then run it again.",
         )
-    if _is_starved(code, complaints):
-        return _starved(code, complaints)
-    return RenderError(f"ffmpeg failed with exit code {code}: {_last_line(complaints)}")
+    if _is_shortage(code, stderr):
+        return _shortage(code, stderr)
+    return RenderError(f"ffmpeg failed with exit code {code}: {_last_line(stderr)}")
 
 
-def _is_starved(code: int, complaints: str) -> bool:
-    return code < 0 or code in WANTING or (code > 0 and re.search(_WANT, complaints) is not None)
+def _is_shortage(code: int, stderr: str) -> bool:
+    if code in SHORTAGE_CODES:
+        return True
+    return code < 0 or (code > 0 and re.search(_SHORTAGE, stderr) is not None)
 
 
-def _starved(code: int, complaints: str) -> EncoderKilled:
+def _shortage(code: int, stderr: str) -> EncoderKilled:
     if code < 0:
-        told = f"ffmpeg was killed by signal {-code}, perhaps because the machine ran out of memory"
-    else:
-        lines = (line for line in complaints.splitlines() if re.search(_WANT, line))
-        said = next(lines, _last_line(complaints))
-        told = f"ffmpeg lacks memory or threads (exit code {code}): {said}"
-    return EncoderKilled(told)
+        return EncoderKilled(
+            f"ffmpeg was killed by signal {-code}, perhaps because the machine ran out of memory"
+        )
+    lines = (line for line in stderr.splitlines() if re.search(_SHORTAGE, line))
+    reason = next(lines, _last_line(stderr))
+    return EncoderKilled(f"ffmpeg lacks memory or threads (exit code {code}): {reason}")
 
 
 def _last_line(text: str) -> str:
     lines = text.strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "it wrote no message"
 
 
 def _faststart(path: Path) -> bool:
-    """Tell whether the index stands before the media, so that playback starts at once."""
+    """Whether the index precedes the media data, so that playback can start at once."""
     with path.open("rb") as file:
         while header := file.read(8):
             size, kind = struct.unpack(">I4s", header)

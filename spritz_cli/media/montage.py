@@ -1,4 +1,4 @@
-"""Segments of footage joined into one picture under a drawing: ffmpeg's filter graph for it."""
+"""The filter graph of ffmpeg that joins segments of footage and puts a drawing over them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Between two segments, if there is footage to spare; else one cuts to the next.
+#: Between two segments if there is enough footage, else they are joined by a cut.
 CROSSFADE_SECONDS = 0.4
 
 _SCALING = "flags=lanczos+accurate_rnd+full_chroma_int+full_chroma_inp"
@@ -14,7 +14,7 @@ _SCALING = "flags=lanczos+accurate_rnd+full_chroma_int+full_chroma_inp"
 
 @dataclass(frozen=True)
 class Frame:
-    """The picture that is made: px, frames a second; `window` is how far down footage is seen."""
+    """The frame of a film, in px; footage is seen in its uppermost `window` px."""
 
     width: int
     height: int
@@ -24,7 +24,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Clip:
-    """One segment of footage; `frames` at the film's rate, `matrix` that of its colours."""
+    """One segment of footage; `frames` at the rate of the film, `matrix` of its colours."""
 
     path: Path
     frames: int
@@ -32,13 +32,13 @@ class Clip:
 
 
 def montage(clips: Sequence[Clip], frame: Frame, frames: int) -> str:
-    """Return a filter graph without its last label: `frames` pictures of footage and drawing.
+    """Return a filter graph, without its last label, that yields `frames` frames.
 
-    Input 0 is the drawing in premultiplied BGRA, inputs 1 and up are the clips.
-    All is RGB until the end, so that the edges of words stay as crisp as they were drawn.
+    Input 0 is the drawing in premultiplied BGRA, the clips are inputs 1 and up. The
+    graph works in RGB, which keeps the edges of words crisp.
     """
     parts = [*_segments(clips, frame), *_joints(clips, frame.fps, frames)]
-    # The last picture is held as long as needed; there is no end to that but the trim's.
+    # Repeat the last frame without end; trim sets the end.
     whole = f"tpad=stop=-1:stop_mode=clone,trim=end_frame={frames},setpts=N/{frame.fps}/TB"
     parts.append(f"[joined]{whole},pad={frame.width}:{frame.height}:0:0[footage]")
     parts.append("[footage][0:v]overlay=format=gbrp:alpha=premultiplied")
@@ -46,9 +46,9 @@ def montage(clips: Sequence[Clip], frame: Frame, frames: int) -> str:
 
 
 def _segments(clips: Sequence[Clip], frame: Frame) -> Iterator[str]:
-    """Yield a chain for each clip: its middle, as large as has the window's shape, is scaled."""
+    """Yield a chain for each clip: crop its middle to the window's shape, then scale it."""
     width, height = frame.width, frame.window
-    # Cut before scaling: a ribbon of a film would be scaled to a giant.
+    # Crop before scaling: scaling a very narrow film first would make it huge.
     middle = f"crop=w='min(iw,ih*{width}/{height}/sar)':h='min(ih,iw*sar*{height}/{width})'"
     for index, clip in enumerate(clips):
         scale = f"scale={width}:{height}:in_color_matrix={clip.matrix}:{_SCALING},format=gbrp"

@@ -42,7 +42,7 @@ class Canvas:
         self._shown: tuple[Item, ...] | None = None
 
     def show(self, items: tuple[Item, ...]) -> bool:
-        """Paint a frame; return whether it differs from the one shown before."""
+        """Paint a frame; return whether it differs from the previous one."""
         damage = self._damage(items)
         if damage:
             self._paint(items, damage)

@@ -1,1 +1,1 @@
-"""Where published films live: the store on disk, the manifest and leases in Redis."""
+"""Storage: films and footage in files, everything that processes share in Redis."""

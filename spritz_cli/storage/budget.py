@@ -1,8 +1,7 @@
-"""What generated footage may cost in a day, counted before anything is ordered.
+"""The daily budget for generated footage. Money is reserved before an order is sent.
 
-One Redis hash per UTC day by the server's clock: order id → charge. There are no
-totals that could drift from it: the scripts add up the charges, which are few.
-All money is in whole micro-dollars.
+One Redis hash per UTC day, by the server's clock: order id → charge. The scripts
+add the charges up each time, so there are no totals that could drift from them.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from spritz_cli.storage.redis.errors import is_wrong_type, redis_errors
 if TYPE_CHECKING:
     from redis import Redis
 
-#: What a day may cost unless the settings say otherwise.
+#: The cap of a day without a setting.
 DEFAULT_CAP_MICROS = MicroUSD(5_000_000)
 
-#: For how many days a day can be looked up afterwards.
+#: Days for which the charges of a day are kept.
 KEPT_DAYS = 40
 
 DAY_SECONDS = 86_400
@@ -32,7 +31,7 @@ ChargeState = Literal["held", "spent"]
 
 _EPOCH = date(1970, 1, 1).toordinal()
 
-# Reads a charge in exactly the form that we write. Anything else is damaged: nil.
+# Reads a charge in exactly the form of _text. Returns nil for anything else: it is damaged.
 _CHARGE = """
 local function charge(text)
   local cost, state, template =
@@ -42,7 +41,7 @@ local function charge(text)
 end
 """
 
-# The start of what is about today: the caller guessed the day, the server knows it.
+# Starts every script about today. The caller guesses the day, the server corrects it.
 _IF_TODAY = """
 local today = math.floor(redis.call('TIME')[1] / 86400)
 if today ~= tonumber(ARGV[1]) then return {'day', today} end
@@ -52,7 +51,7 @@ _READ = """
 return {'done', redis.call('HGETALL', KEYS[1])}
 """
 
-# The journal is what the disk knows happened, so it counts even where it does not fit.
+# Orders of the journal exist on disk, so they count even if they exceed the cap.
 _RESERVE = """
 local used, known = 0, {}
 local stored = redis.call('HGETALL', KEYS[1])
@@ -91,7 +90,7 @@ redis.call('EXPIREAT', KEYS[1], ARGV[2])
 return {fits and 'done' or 'full'}
 """
 
-# Of several amounts for one order the largest stands, in whichever order they arrive.
+# The largest of several amounts for one order counts, whatever their sequence.
 _SETTLE = """
 local template = ARGV[4]
 local stored = redis.call('HGET', KEYS[1], ARGV[2])
@@ -120,7 +119,7 @@ return {'done'}
 
 
 class Charge(NamedTuple):
-    """What one order costs: `held` until it is known for certain, then `spent`."""
+    """The cost of one order: `held` while it is not certain, then `spent`."""
 
     order: str
     template: str
@@ -129,7 +128,7 @@ class Charge(NamedTuple):
 
 
 class Day(NamedTuple):
-    """The charges of one UTC day, by order id, and the cap that applies now."""
+    """The charges of one UTC day, sorted by order id, and the current cap."""
 
     date: str
     charges: tuple[Charge, ...]
@@ -149,16 +148,16 @@ class Day(NamedTuple):
 
     @property
     def left(self) -> MicroUSD | None:
-        """What may still be ordered, never below 0; None without a cap."""
+        """The amount that may still be ordered, at least 0; None without a cap."""
         return None if self.cap_micros is None else MicroUSD(max(0, self.cap_micros - self.used))
 
 
 class DailyBudget:
-    """Lets orders through while the day's charges stay within `cap_micros` (None: no cap).
+    """Reserves money for orders while the day's charges stay within `cap_micros` (None: no cap).
 
-    Every method raises InfrastructureError that names the key if what is stored
-    there is damaged: no charge is ever taken for nothing. `clock` only guesses
-    the day, which the server then confirms or corrects.
+    Every method raises InfrastructureError with the key if a stored charge is
+    damaged: a damaged charge never counts as 0. `clock` is only a guess of the
+    day; the server confirms or corrects it.
     """
 
     def __init__(
@@ -185,12 +184,12 @@ class DailyBudget:
         return DailyBudget(self._redis, self._prefix, None, clock=self._clock)
 
     def today(self) -> Day:
-        """Return what today, by the server's clock, has cost so far."""
+        """Return the charges of today, by the server's clock."""
         number, (_, flat) = self._ask_today(self._read, lambda _: [])
         return self._day(number, dict(zip(flat[::2], flat[1::2], strict=True)))
 
     def days(self, count: int) -> list[Day]:
-        """Return the last `count` days up to today, newest first, without the free ones."""
+        """Return the last `count` days up to today that have charges, newest first."""
         today = self.today()
         last = _number(today.date)
         numbers = range(last - 1, last - count, -1)
@@ -198,7 +197,7 @@ class DailyBudget:
         return [day for day in (today, *past) if day.charges][: max(0, count)]
 
     def seconds_to_reset(self) -> float:
-        """Return how long today lasts yet, by the server's clock."""
+        """Return the seconds until the next UTC day, by the server's clock."""
         with redis_errors():
             seconds, microseconds = self._redis.time()
         return float(DAY_SECONDS - (seconds + microseconds / 1e6) % DAY_SECONDS)
@@ -210,35 +209,36 @@ class DailyBudget:
         journal: Iterable[Charge] = (),
         journal_day: str | None = None,
     ) -> str | None:
-        """Hold all charges, or none of them; return their day, None if they exceed the cap.
+        """Hold all charges or none; return their day, or None if they exceed the cap.
 
-        An order that today knows already is not counted again. `journal` is what
-        the disk knows of today: what Redis has forgotten of it is put back first,
-        whether or not it fits. With `journal_day` it is left out on any other day.
+        An order that already has a charge today is not counted again. `journal`
+        holds the charges of today that the disk knows: those that Redis has lost
+        are restored first, even if they exceed the cap. If `journal_day` is not
+        today any more, the journal is ignored.
         """
         wanted = [text for charge in charges for text in (charge.order, _text(charge))]
         known = [text for charge in journal for text in (charge.order, _text(charge))]
 
         def arguments(number: int) -> list[Any]:
-            told = known if journal_day in (None, _date(number)) else []
+            restored = known if journal_day in (None, _date(number)) else []
             cap = "" if self.cap_micros is None else self.cap_micros
-            return [_expiry(number), cap, len(told) // 2, *told, *wanted]
+            return [_expiry(number), cap, len(restored) // 2, *restored, *wanted]
 
         number, (word, *_) = self._ask_today(self._reserve, arguments)
         return _date(number) if word == "done" else None
 
     def settle(self, day: str, order: str, cost_micros: MicroUSD, *, template: str = "") -> None:
-        """Record what an order really cost, within the cap or not; also if Redis has lost it.
+        """Record the real cost of an order, even above the cap or if Redis has lost the order.
 
-        Repeating it changes nothing; of different amounts the largest stands.
-        `template` is for an order that Redis has lost.
+        Idempotent; of several amounts the largest counts. `template` is used only
+        for an order that Redis has lost.
         """
         _require_amount(cost_micros)
         number = _number(day)
         self._ask(self._settle, number, [_expiry(number), order, cost_micros, json.dumps(template)])
 
     def release(self, day: str, order: str) -> None:
-        """Give back what is held for an order that was surely never charged."""
+        """Release the money held for an order that was certainly not charged."""
         self._ask(self._release, _number(day), [order])
 
     def _ask_today(

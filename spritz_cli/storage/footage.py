@@ -1,8 +1,8 @@
-"""Generated footage and what was paid for it: `.footage/<persona>/<topic>/<order>.{json,mp4}`.
+"""Generated footage and its orders: `.footage/<persona>/<topic>/<order>.{json,mp4}`.
 
-An order is one paid request for one segment. Its JSON is the journal that a
-killed process is resumed from: it is durable before the request leaves, and
-becomes the sidecar of the segment once that is stored.
+An order is one paid request for one segment. Its journal (JSON) is durable
+before the request is sent, so that the next process can resume after a kill. Once
+the segment is stored, the journal is its sidecar.
 """
 
 from __future__ import annotations
@@ -17,45 +17,45 @@ from typing import Any, Literal, NamedTuple
 from spritz_cli.errors import StorageError
 from spritz_cli.models import Location, MicroUSD, Template
 from spritz_cli.storage.budget import Charge
-from spritz_cli.storage.files.base import DiskFiles, Files, FoundFile, at_once, local_folder
+from spritz_cli.storage.files.base import DiskFiles, Files, FoundFile, in_parallel, local_folder
 from spritz_cli.storage.files.disk import disk_errors, measure
 
 FOLDER = ".footage"
 
-#: Journals keep the names of their first version: there are paid orders on disk.
+#: Fields that have another name in journals: paid orders on disk use these.
 _STORED_AS = {"request_digest": "wish", "paid_fingerprint": "paid", "cost_micros": "micro"}
 
-#: The version of the journal of each settled order, and the day that it counts to. Only a cache:
-#: any other version of a journal is read.
+#: A cache: version of the journal and day of each settled order. Journals of any other version
+#: are read.
 _SETTLED = f"{FOLDER}/.settled.json"
 
-#: The cache is written anew when it lacks more orders than this.
+#: Settled orders that may be missing in the cache before it is rewritten.
 MOST_UNNOTED = 100
 
-#: Fields that came later are left out of a journal while they are unknown.
+#: Fields of later versions. Journals leave them out while they are unknown.
 _LATER = ("frames", "fps", "matrix")
 
 _JOURNAL = re.compile(r"/[0-9a-f][^/]*\.json$")
 
-#: `intended`: reserved, surely not sent. `sending`: it may have been sent.
-#: `unknown`: nobody could say whether it arrived. `submitted`: the provider is at it.
+#: `intended`: money is reserved, certainly not sent. `sending`: possibly sent.
+#: `unknown`: the provider could not say whether it arrived. `submitted`: accepted.
 #: `refused`: not accepted, not charged. `failed`: charged, without usable footage.
 OrderState = Literal["intended", "sending", "unknown", "submitted", "stored", "refused", "failed"]
 
-#: States in which the provider charges for an order, or may do so.
+#: States in which the provider charges for an order, or may charge.
 CHARGED: tuple[OrderState, ...] = ("sending", "unknown", "submitted", "stored", "failed")
 
-#: States after which an order counts to the same day for ever.
+#: Final states: the day that an order counts to does not change any more.
 SETTLED: tuple[OrderState, ...] = ("stored", "failed")
 
 
 class Order(NamedTuple):
     """One request for one segment of footage; times are epoch seconds.
 
-    `request_digest` is the digest of what the catalog asked for, `paid_fingerprint` the paid
-    fingerprint of the film that it is a part of, `day` the UTC day whose budget
-    it counts to. `frames` is how many the segment with this `sha256` decodes to
-    at `fps`, `matrix` that of its colours (see media.montage.Clip).
+    `request_digest` is the digest of the catalog's request, `paid_fingerprint`
+    identifies the film that the segment is part of, and `day` is the UTC day
+    whose budget the order counts to. The segment with this `sha256` has `frames`
+    frames at `fps` and colours in `matrix` (see media.montage.Clip).
     """
 
     id: str
@@ -88,7 +88,7 @@ class Order(NamedTuple):
 
     @property
     def charge(self) -> Charge:
-        """What it counts for in its day's budget."""
+        """The charge of the order in the budget of its day."""
         done = self.state in ("stored", "failed")
         return Charge(self.id, self.template, self.cost_micros, "spent" if done else "held")
 
@@ -102,7 +102,7 @@ class _Settled(NamedTuple):
 
 
 class FootageStore:
-    """Keeps orders and their footage beside the films: below a folder or in other `Files`."""
+    """Stores orders and their footage beside the films: below a folder, or in other `Files`."""
 
     def __init__(self, location: Path | Files, *, most_unnoted: int = MOST_UNNOTED) -> None:
         self._files = DiskFiles(location) if isinstance(location, Path) else location
@@ -110,11 +110,11 @@ class FootageStore:
 
     @property
     def folder(self) -> Path:
-        """The folder that all of it lies in; StorageError if that is in a bucket."""
+        """The folder of all orders; StorageError if they are in a bucket."""
         return local_folder(self._files) / FOLDER
 
     def orders(self, template: Template) -> list[Order]:
-        """Return every order of a template, the oldest first."""
+        """Return the orders of a template, oldest first."""
         return sorted(self._read_all(self.journals([template.name])), key=_age)
 
     def all_orders(self) -> Iterator[Order]:
@@ -122,19 +122,19 @@ class FootageStore:
         yield from self._read_all(self._journals(f"{FOLDER}/"))
 
     def orders_of(self, day: str) -> list[Order]:
-        """Return the orders that count to a UTC day. Call it with the lock.
+        """Return the orders that count to a UTC day. The caller holds the lock.
 
-        The journals of orders that settled on other days are not read again once they are noted.
+        Does not read the journals of orders that the cache knows to be settled on other days.
         """
-        noted = self._noted()
+        cache = self._cache()
         files = [file for file in self._files.find(f"{FOLDER}/") if _JOURNAL.search(file.name)]
         others = {
-            file.name: noted[file.name]
+            file.name: cache[file.name]
             for file in files
-            if file.name in noted and noted[file.name].is_of_other_day(file, day)
+            if file.name in cache and cache[file.name].is_of_other_day(file, day)
         }
         rest = [file for file in files if file.name not in others]
-        orders = at_once(self._files, self._read, [file.name for file in rest])
+        orders = in_parallel(self._files, self._read, [file.name for file in rest])
         fresh = {
             file.name: _Settled(file.version, order.day)
             for file, order in zip(rest, orders, strict=True)
@@ -145,7 +145,7 @@ class FootageStore:
         return [order for order in orders if order and order.day == day]
 
     def folders(self, names: Iterable[str]) -> Iterator[str]:
-        """Yield the prefixes under which all about some templates or personas is stored."""
+        """Yield the prefixes of the files of some templates or personas."""
         return (f"{FOLDER}/{name}/" for name in names)
 
     def journals(self, names: Iterable[str]) -> Iterator[str]:
@@ -154,52 +154,52 @@ class FootageStore:
             yield from self._journals(prefix)
 
     def record(self, order: Order) -> Order:
-        """Write an order durably, in one step; returns it."""
+        """Write an order atomically and durably, and return it."""
         self._files.write(_name(order, "json"), _journal(order))
         return order
 
     def locked(self) -> AbstractContextManager[None]:
-        """Keep every other process from reserving money at the same time."""
+        """Hold the lock for reserving money."""
         return self._files.locked(f"{FOLDER}/.lock")
 
     def adopt(self, order: Order, scratch: Path) -> dict[str, Any]:
         """Move a checked segment into place and return its size and digest, for the order."""
         with disk_errors(scratch.parent):
-            told = dict(measure(scratch))
+            record = dict(measure(scratch))
         self._files.put(scratch, _name(order, "mp4"))
-        return told
+        return record
 
     def path(self, order: Order) -> Path:
-        """Return where on this disk the segment of an order lies once it is stored."""
+        """Return the path of the segment of an order; StorageError if it is in a bucket."""
         return self.folder / order.template / f"{order.id}.mp4"
 
     def files(self, order: Order) -> list[tuple[Location, int]]:
-        """Return the files of an order that are there, with their sizes, the journal first."""
-        found = self._files.find(f"{FOLDER}/{order.template}/{order.id}.")
-        return [(self._files.location / file.name, file.bytes) for file in found]
+        """Return the existing files of an order with their sizes, the journal first."""
+        files = self._files.find(f"{FOLDER}/{order.template}/{order.id}.")
+        return [(self._files.location / file.name, file.bytes) for file in files]
 
     def local(self, order: Order, folder: Path) -> Path:
-        """Return the stored segment of an order on this machine, copied to `folder` if need be."""
+        """Return a path of the segment on this machine: from a bucket, a copy in `folder`."""
         return self._files.local(_name(order, "mp4"), folder)
 
     def intact(self, order: Order) -> bool:
-        """Whether the footage of an order is there in full length (cheap: reads none of it)."""
+        """Whether the segment of an order is stored in full length. Does not read it."""
         if order.state != "stored":
             return False
         name = _name(order, "mp4")
         return any(
-            (found.name, found.bytes) == (name, order.bytes) for found in self._files.find(name)
+            (file.name, file.bytes) == (name, order.bytes) for file in self._files.find(name)
         )
 
     def remove(self, order: Order) -> list[Location]:
-        """Delete an order and its footage; returns what is gone. The journal goes first."""
+        """Delete an order, journal first, and its footage; return the deleted files."""
         names = [_name(order, suffix) for suffix in ("json", "mp4")]
         return [self._files.location / name for name in names if self._files.delete(name)]
 
     def _journals(self, prefix: str) -> Iterator[str]:
         return (file.name for file in self._files.find(prefix) if _JOURNAL.search(file.name))
 
-    def _noted(self) -> dict[str, _Settled]:
+    def _cache(self) -> dict[str, _Settled]:
         content = self._files.read(_SETTLED)
         try:
             stored = json.loads(content.data) if content else {}
@@ -208,12 +208,12 @@ class FootageStore:
             return {}
 
     def _read_all(self, names: Iterable[str]) -> list[Order]:
-        orders = at_once(self._files, self._read, names)
+        orders = in_parallel(self._files, self._read, names)
         return [order for order in orders if order]
 
     def _read(self, name: str) -> Order | None:
         content = self._files.read(name)
-        # Unless a cleanup was quicker.
+        # None: a cleanup has deleted it meanwhile.
         return _order(content.data, self._files.location / name) if content else None
 
 
@@ -236,10 +236,10 @@ def _order(data: bytes, where: Location) -> Order:
         names = {_STORED_AS.get(name, name): name for name in Order._fields}
         return Order(**{names[name]: value for name, value in stored.items() if name in names})
     except (ValueError, TypeError, AttributeError) as exc:
-        # Not skipped: whoever does not see an order pays for it again.
+        # Never skipped: a purchase that misses an order would pay for it again.
         raise StorageError(
             f"{where} cannot be read: {exc}",
-            hint="It records what was paid for footage: restore it, or move it away on purpose.",
+            hint="It records a payment for footage: restore it, or move it away on purpose.",
         ) from exc
 
 

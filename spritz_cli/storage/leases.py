@@ -1,8 +1,8 @@
-"""The right to work on one template now.
+"""Leases: the exclusive right to work on one template.
 
-A lease is a Redis hash that expires unless its owner renews it. The owner's
-fence number grows with every acquisition, also across a loss of the server's
-data, so that `VideoManifest` can refuse whoever was overtaken.
+A lease is a Redis hash that expires unless its owner renews it. Its fence number
+grows with every acquisition, even if the server loses its data, so that
+`VideoManifest` can refuse the writes of a former owner.
 """
 
 from __future__ import annotations
@@ -24,17 +24,16 @@ from spritz_cli.storage.redis.scripts import NOW_MILLIS, milliseconds
 if TYPE_CHECKING:
     from redis import Redis
 
-#: The shortest time between two writes of progress, in seconds.
+#: Seconds between two writes of progress, at least.
 REPORT_INTERVAL = 0.2
 
-#: Pauses before the thread of a lease is started again where the system refuses one, so that
-#: memory and threads can be freed meanwhile.
+#: Pauses before retrying to start the thread of a lease, so that memory and threads can be freed.
 THREAD_RETRIES = Retries((1.0, 4.0))
 
 _log = logging.getLogger(__name__)
 
-# Free, or held by exactly the dead owner that the caller found: take it. An owner
-# that asks twice lost the first answer with its connection: it gets the same fence.
+# Takes a lease that is free or held by the given dead owner. An owner that asks again
+# has lost the first answer with its connection, and gets the same fence.
 _ACQUIRE = """
 local holder = redis.call('HMGET', KEYS[1], 'owner', 'fence')
 if holder[1] == ARGV[1] then return holder[2] end
@@ -65,7 +64,7 @@ return redis.call('DEL', KEYS[1])
 
 
 class LeaseInfo(NamedTuple):
-    """Who works on a template: progress 0 to 1, `since` ISO 8601, `dead` if its process is gone."""
+    """The holder of a lease; progress 0 to 1, `since` in ISO 8601, `dead` if its process died."""
 
     owner: str
     fence: int
@@ -77,7 +76,7 @@ class LeaseInfo(NamedTuple):
 
 
 class Leases:
-    """Hands out leases; the holder must renew within `ttl_seconds` (Lease does)."""
+    """Hands out leases. A Lease renews itself within `ttl_seconds`."""
 
     def __init__(
         self,
@@ -96,7 +95,7 @@ class Leases:
         self._drop = redis.register_script(_RELEASE)
 
     def acquire(self, key: str) -> Lease | None:
-        """Return the lease, or None while a living (or unknown) process holds it."""
+        """Return the lease, or None while a process holds it that is alive or on another host."""
         lease = self._try(key)
         if lease:
             return lease
@@ -106,7 +105,7 @@ class Leases:
         return self._try(key, instead_of=holder) if holder.dead else None
 
     def holder(self, key: str) -> LeaseInfo | None:
-        """Return who holds the lease, None if nobody does."""
+        """Return the holder of the lease, None if it is free."""
         return self.holders([key])[0]
 
     def holders(self, keys: Iterable[str]) -> list[LeaseInfo | None]:
@@ -118,24 +117,24 @@ class Leases:
             return [_info(stored) for stored in pipeline.execute()]
 
     def release_dead(self, keys: Iterable[str]) -> list[str]:
-        """Free the leases whose process is gone and return their keys."""
+        """Free the leases of dead processes and return their keys."""
         wanted = list(keys)
-        found = zip(wanted, self.holders(wanted), strict=True)
-        dead = [(key, info) for key, info in found if info and info.dead]
+        held = zip(wanted, self.holders(wanted), strict=True)
+        dead = [(key, info) for key, info in held if info and info.dead]
         return [key for key, info in dead if self.drop(key, info.owner, info.fence)]
 
     def redis_key(self, key: str) -> str:
-        """Return the name of the Redis hash, for scripts that check a lease themselves."""
+        """Return the name of the Redis hash, for scripts that check a lease."""
         return f"{self._prefix}lease:{key}"
 
     def renew(self, key: str, owner: str, fence: int, progress: float, stage: str) -> bool:
-        """Extend a lease and record its progress; False if it is not held any more."""
+        """Extend a lease and record its progress; False if the lease is lost."""
         arguments = (owner, fence, milliseconds(self.ttl_seconds), f"{progress:.4f}", stage)
         with redis_errors():
             return bool(self._renew(keys=[self.redis_key(key)], args=arguments))
 
     def drop(self, key: str, owner: str, fence: int) -> bool:
-        """Free a lease if it is still held by that owner under that fence."""
+        """Free a lease if this owner still holds it under this fence."""
         with redis_errors():
             return bool(self._drop(keys=[self.redis_key(key)], args=[owner, fence]))
 
@@ -152,9 +151,9 @@ class Leases:
 
 
 class Lease:
-    """A held lease; a daemon thread renews it until `release`.
+    """A held lease. A daemon thread renews it until `release`.
 
-    Belongs to the process that acquired it: in a forked child it does nothing.
+    It belongs to the process that acquired it: in a forked child it does nothing.
     """
 
     def __init__(self, leases: Leases, key: str, owner: str, fence: int) -> None:
@@ -176,7 +175,7 @@ class Lease:
         except RuntimeError as exc:
             self._leases.drop(self.key, self.owner, self.fence)
             raise InfrastructureError(
-                f"no thread is left to keep the lease of {self.key}: {exc}",
+                f"no thread can be started to renew the lease of {self.key}: {exc}",
                 hint="Give vidgen more memory and threads, or try fewer --workers.",
             ) from exc
 
@@ -186,30 +185,30 @@ class Lease:
 
     @property
     def lost(self) -> bool:
-        """True once the server has said that the lease expired or was taken over."""
+        """True once the server has reported that the lease expired or was taken over."""
         return self._lost
 
     def report(self, progress: float, stage: str) -> None:
-        """Note how far the work is; the thread passes it on. Cheap, never raises."""
+        """Set the progress; the thread writes it to Redis. Cheap, never raises."""
         if (progress, stage) != self._progress:
             self._progress = (progress, stage)
             self._changed.set()
 
     def check(self) -> None:
-        """Ask the server; raise LeaseLost if another process may be at work."""
+        """Renew the lease; raise LeaseLost if another process may hold it."""
         self._renew()
         if self._lost:
             raise self.lost_error()
 
     def lost_error(self) -> LeaseLost:
-        """Build the error that says that this lease is no longer ours."""
+        """Return the error for the loss of this lease."""
         return LeaseLost(
             f"the lease on {self.key} expired or was taken over while its film was made",
             hint="Nothing was published. Run the same command again.",
         )
 
     def release(self) -> None:
-        """Free the lease if it is still ours; while the server is away, expiry frees it."""
+        """Free the lease if it is still held. Without the server it expires by itself."""
         if self._ended.is_set() or os.getpid() != self._pid:
             return
         self._ended.set()
@@ -217,7 +216,7 @@ class Lease:
         try:
             self._leases.drop(self.key, self.owner, self.fence)
         except RedisUnavailable as exc:
-            _log.warning("lease %s is left to expire: %s", self.key, exc)
+            _log.warning("lease %s will expire by itself: %s", self.key, exc)
         self._thread.join(timeout=1)
 
     def __enter__(self) -> Self:
@@ -238,7 +237,7 @@ class Lease:
                 return
 
     def _renew_quietly(self) -> None:
-        # A server that is away for a moment is no reason to give up: it decides on its return.
+        # A short outage does not end the lease: the server decides when it is back.
         try:
             self._renew()
         except RedisUnavailable as exc:

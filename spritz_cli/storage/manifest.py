@@ -1,7 +1,7 @@
-"""The Redis record that the main application reads: one hash per template.
+"""The manifest that the main application reads: one Redis hash per template.
 
-Every write is one script, so that readers see the old entry or the new one,
-and a writer that was overtaken (see leases.py) cannot change anything.
+Every write is one script. Readers see either the old entry or the new one, and a
+writer that has lost its lease cannot change anything.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from redis import Redis
     from redis.client import Pipeline
 
-#: How long an entry may say "processing" before it vanishes, in seconds.
+#: Seconds until an entry with status "processing" expires.
 PROCESSING_SECONDS = 600.0
 
-#: Share of the time to live by which an expiry may differ, so that a catalog never lapses at once.
+#: Share of the time to live by which expiries differ, so that a catalog does not expire at once.
 JITTER = 0.1
 
 _log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ if hit then redis.call('HSET', KEYS[1], 'last_accessed_at', ARGV[1]) end
 return entry
 """
 
-# The start of every write: 0 unless the lease is ours.
+# Starts every write: returns -1 unless the caller holds the lease.
 _IF_OURS = """
 local holder = redis.call('HMGET', KEYS[2], 'owner', 'fence')
 if holder[1] ~= ARGV[1] or holder[2] ~= ARGV[2] then return -1 end
@@ -83,14 +83,14 @@ return redis.call('DEL', KEYS[1])
 
 
 class Keyed(Protocol):
-    """A template or a video: whatever knows its manifest key."""
+    """Anything with a manifest key: a template or a video."""
 
     @property
     def key(self) -> str: ...
 
 
 class VideoManifest:
-    """Reads and writes entries `<prefix><key>`; they live `ttl_days` ± 10 %."""
+    """Reads and writes entries `<prefix><key>` that expire after `ttl_days` ± 10 %."""
 
     def __init__(self, redis: Redis, prefix: str = "video:", ttl_days: float = 30.0) -> None:
         self._redis = redis
@@ -106,32 +106,32 @@ class VideoManifest:
 
     @classmethod
     def from_url(cls, url: str, prefix: str = "video:", ttl_days: float = 30.0) -> VideoManifest:
-        """Return the manifest on the server at `url`; connects when it is first asked.
+        """Return the manifest on the server at `url`. It connects with the first request.
 
-        A server that hangs costs each question a few seconds, then RedisUnavailable.
+        If the server hangs, each request raises RedisUnavailable after a few seconds.
         """
         return cls(connect(url, "short"), prefix, ttl_days)
 
     def get(self, persona: str, topic: str) -> Video | None:
-        """Return the entry for a reader: counts a hit or a miss, notes the access."""
+        """Return the entry for a reader. Counts a hit or a miss and records the access."""
         keys = [self._key(manifest_key(persona, topic)), self._counters]
         with redis_errors():
             flat: list[str] = self._read(keys=keys, args=[_now()])
         return _video(keys[0], dict(zip(flat[::2], flat[1::2], strict=True)))
 
     def peek(self, persona: str, topic: str) -> Video | None:
-        """Return the entry without counting or touching anything."""
+        """Return the entry without any side effect."""
         return self.peek_many([_Key(manifest_key(persona, topic))])[0]
 
     def peek_many(self, templates: Iterable[Keyed]) -> list[Video | None]:
         """Return the entry of each template, in one round trip.
 
-        Raises InfrastructureError if one of them is not for this version to read.
+        Raises InfrastructureError if an entry has an unknown schema or another type.
         """
-        return [_video(*found) for found in self._stored(templates)]
+        return [_video(*stored) for stored in self._stored(templates)]
 
     def time_left(self, templates: Iterable[Keyed]) -> list[float | None]:
-        """Return the seconds until each entry expires (None: no entry), in one round trip."""
+        """Return the seconds until each entry expires, None if it is missing, in one round trip."""
         answers = self._ask(templates, "pttl")
         return [millis / 1000 if millis >= 0 else None for millis in answers]
 
@@ -161,28 +161,28 @@ class VideoManifest:
             pipeline.execute()
 
     def entries(self) -> Iterator[Video]:
-        """Yield every entry, also of templates that the catalog no longer has.
+        """Yield every entry, even of templates that the catalog no longer has.
 
-        What is not for this version to read is left out with a warning.
+        Skips entries of an unknown schema or another type, with a warning.
         """
         with redis_errors():
             names = sorted(self._redis.scan_iter(match=f"{self._prefix}*", count=500))
-        keys = [_Key(found[1]) for found in map(self._entry_pattern.fullmatch, names) if found]
+        keys = [_Key(match[1]) for match in map(self._entry_pattern.fullmatch, names) if match]
         for name, stored in self._stored(keys):
             try:
                 video = _video(name, stored)
             except InfrastructureError as exc:
-                _log.warning("%s; it is left alone", exc.message)
+                _log.warning("%s; it is skipped", exc.message)
                 continue
             if video is not None:
                 yield video
 
     def publish(self, video: Video, lease: Lease) -> None:
-        """Replace the whole entry in one step; LeaseLost if `lease` is no longer ours."""
+        """Replace the whole entry atomically; LeaseLost if `lease` is lost."""
         self._write(self._publish, video, lease, self._lifetime())
 
     def renew(self, video: Video) -> bool:
-        """Give the entry a new expiry if it still serves this film."""
+        """Give the entry a new expiry if it still shows this film."""
         with redis_errors():
             done = self._extend(
                 keys=[self._key(video.key)],
@@ -191,12 +191,12 @@ class VideoManifest:
         return bool(done)
 
     def withdraw(self, video: Video) -> bool:
-        """Remove the entry if it still serves this film (before its files are deleted)."""
+        """Remove the entry if it still shows this film, before its files are deleted."""
         with redis_errors():
             return bool(self._remove(keys=[self._key(video.key)], args=[video.sha256 or ""]))
 
     def withdraw_processing(self, template: Template, lease: Lease) -> bool:
-        """Take back that a first film is being made; False if the entry says something else."""
+        """Remove an entry with status "processing"; False if it has another status."""
         with redis_errors():
             done = self._unannounce(
                 keys=[self._key(template.key), lease.redis_key], args=[lease.owner, lease.fence]
@@ -206,17 +206,17 @@ class VideoManifest:
         return bool(done)
 
     def withdraw_abandoned(self, keys: Iterable[str], leases: Leases) -> None:
-        """Remove entries that say "processing" though nobody holds the lease any more."""
+        """Remove entries with status "processing" whose lease nobody holds any more."""
         with redis_errors():
             for key in keys:
                 self._drop_abandoned(keys=[self._key(key), leases.redis_key(key)])
 
     def mark_processing(self, template: Template, lease: Lease) -> bool:
-        """Say that a first film is being made; False (and no change) if one is published."""
+        """Set the status "processing"; False, without a change, if a film is published."""
         return self._write(self._mark, _card(template, "processing"), lease, PROCESSING_SECONDS)
 
     def mark_failed(self, template: Template, lease: Lease, error: str, reason: str) -> bool:
-        """Leave only the text card; False (and no change) if a film is published."""
+        """Publish only the text card; False, without a change, if a film is published."""
         entry = replace(
             _card(template, "failed"),
             created_at=_now(),
@@ -317,8 +317,8 @@ def _video(name: str, stored: Mapping[str, str] | Exception) -> Video | None:
     try:
         return Video.from_fields(stored)
     except (TypeError, ValueError):
-        # An entry that lacks what every entry has is as good as none: it gets made again.
-        _log.warning("%s in Redis is damaged and counts as no manifest entry", name)
+        # An entry without its mandatory fields counts as missing: the film is made again.
+        _log.warning("%s in Redis is damaged and is ignored", name)
         return None
 
 

@@ -1,4 +1,4 @@
-"""Tell whether the process that wrote a record is still the one that lives."""
+"""Ids of processes, to tell whether the process that wrote a record is still alive."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ PROC = Path("/proc")
 
 
 def process_id() -> str:
-    """Return an id of this process that no other process, now or later, shares.
+    """Return an id of this process that is unique across hosts and time.
 
-    Form: boot id : pid namespace : pid : start time. A machine without /proc
-    gets a random host part, which no other process recognises as its own.
+    Form: boot id : pid namespace : pid : start time. Without /proc the host part
+    is random, so that no other process takes it for its own host.
     """
     pid = os.getpid()
     return f"{_host()}:{pid}:{_start_time(pid) or 0}"
@@ -27,13 +27,13 @@ def pid_of(identity: str) -> int:
 
 
 def is_dead(identity: str) -> bool:
-    """True only if the process was on this host and is certainly gone."""
+    """True only if the process ran on this host and is certainly gone."""
     pid = pid_of(identity)
     if not pid or not identity.startswith(f"{_host()}:"):
         return False
     if not _exists(pid):
         return True
-    # A process that is there but cannot be read may be the one: presume it lives.
+    # A process that exists but cannot be read may be the same one: assume that it is.
     started = _start_time(pid)
     return started is not None and f":{started}" != identity[identity.rindex(":") :]
 
@@ -59,7 +59,7 @@ def _start_time(pid: int) -> str | None:
 
 
 def _stat(pid: int) -> list[str] | None:
-    # The second field is the program's name, which may itself hold spaces and brackets.
+    # The second field, the name of the program, may contain spaces and brackets.
     try:
         return (PROC / str(pid) / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
     except OSError:

@@ -1,8 +1,7 @@
-"""What all processes know together about a provider of footage.
+"""The state of a provider that all processes share: circuit, slots and gate.
 
-Everything here ends by itself: every key expires by the server's clock, so that
-a killed process blocks nobody for long, and nothing is lost that cannot be found
-out again.
+Every key expires by the server's clock, so a killed process does not block the
+others for long. Losing the state costs a few requests.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from redis import Redis
 from spritz_cli.storage.redis.errors import redis_errors
 from spritz_cli.storage.redis.scripts import NOW_MILLIS, milliseconds
 
-#: How long a slot lasts unless its owner renews it, in seconds.
+#: Seconds after which a slot expires unless its owner renews it.
 SLOT_SECONDS = 60.0
 
-#: How long the one at the gate may take for its request, in seconds.
+#: Seconds that a request may hold the gate.
 GATE_SECONDS = 90.0
 
-#: For how long one good answer vouches for the provider, in seconds.
+#: Seconds for which a good answer keeps the gate open.
 PROOF_SECONDS = 600.0
 
-# Of two reasons to leave a provider alone, the one that lasts longer stands.
+# Of two reasons to open the circuit, the one that lasts longer is kept.
 _OPEN = """
 if redis.call('PTTL', KEYS[1]) >= tonumber(ARGV[1]) then return 0 end
 redis.call('HSET', KEYS[1], 'reason', ARGV[2], 'message', ARGV[3],
@@ -67,7 +66,7 @@ return 1
 
 @dataclass(frozen=True)
 class Opened:
-    """Why a provider is left alone, `since` when (ISO 8601), and for how long yet."""
+    """Why the circuit is open, `since` when (ISO 8601), and for how many more seconds."""
 
     reason: str
     message: str
@@ -76,7 +75,7 @@ class Opened:
 
 
 class Circuit:
-    """Open while a provider must not be asked: no credit left, a wrong key, too many requests."""
+    """Open while requests to a provider make no sense: no credit, a wrong key, unreachable."""
 
     def __init__(self, redis: Redis, prefix: str, provider: str) -> None:
         self._redis = redis
@@ -84,12 +83,12 @@ class Circuit:
         self._open = redis.register_script(NOW_MILLIS + _OPEN)
 
     def open(self, reason: str, message: str, seconds: float) -> None:
-        """Leave the provider alone for `seconds`, unless it is for longer already."""
+        """Stop requests for `seconds`, unless they are stopped for longer already."""
         with redis_errors():
             self._open(keys=[self._key], args=[milliseconds(seconds), reason, message])
 
     def state(self) -> Opened | None:
-        """Return why the provider is left alone now, None if it may be asked."""
+        """Return why requests are stopped, None if they are allowed."""
         with redis_errors():
             pipeline = self._redis.pipeline(transaction=True)
             pipeline.hgetall(self._key)
@@ -98,19 +97,19 @@ class Circuit:
         return _opened(stored, millis) if stored else None
 
     def close(self) -> None:
-        """Allow requests again, e.g. because the user has mended something."""
+        """Allow requests again, for example because the user has corrected the key."""
         with redis_errors():
             self._redis.delete(self._key)
 
 
 class Slots:
-    """At most `limit` jobs at a time; the owner of each must renew it within `seconds`."""
+    """At most `limit` jobs at a time. Owners must renew their slots within `seconds`."""
 
     def __init__(
         self, redis: Redis, prefix: str, provider: str, limit: int, *, seconds: float = SLOT_SECONDS
     ) -> None:
         if limit < 1:
-            raise ValueError(f"{provider}: a limit of {limit} jobs would never let any run")
+            raise ValueError(f"{provider}: with a limit of {limit} jobs none could run")
         self._redis = redis
         self._key = _key(prefix, provider, "slots")
         self._limit = limit
@@ -119,13 +118,13 @@ class Slots:
         self._extend = redis.register_script(NOW_MILLIS + _HOLD + "return 0")
 
     def acquire(self, owner: str) -> bool:
-        """Take a slot, or keep the one that `owner` has; False while none is free."""
+        """Take a slot, or renew the one of `owner`; False while none is free."""
         arguments = (owner, milliseconds(self._seconds), self._limit)
         with redis_errors():
             return bool(self._take(keys=[self._key], args=arguments))
 
     def renew(self, owner: str) -> bool:
-        """Keep a slot for longer; False if it has expired, and may be another's by now."""
+        """Renew a slot; False if it has expired and may belong to another owner."""
         with redis_errors():
             return bool(self._extend(keys=[self._key], args=[owner, milliseconds(self._seconds)]))
 
@@ -136,10 +135,10 @@ class Slots:
 
 
 class Gate:
-    """One request at a time until the provider has answered one well.
+    """One request at a time until the provider has given a good answer.
 
-    A provider that is dead then costs one request, not one per worker. A good
-    answer opens the gate for everybody for ten minutes, each further one again.
+    A dead provider then costs one request, not one per worker. Every good answer
+    opens the gate to all for another ten minutes.
     """
 
     def __init__(
@@ -151,12 +150,12 @@ class Gate:
         self._leave = redis.register_script(_LEAVE)
 
     def enter(self, owner: str) -> bool:
-        """Whether `owner` may send its request now; it must `leave` afterwards."""
+        """Return whether `owner` may send its request now. It must `leave` afterwards."""
         with redis_errors():
             return bool(self._enter(keys=self._keys, args=[owner, milliseconds(self._seconds)]))
 
     def leave(self, owner: str, proven: bool) -> None:
-        """Let the next one in, or everybody if the provider is `proven` to answer well."""
+        """Let the next request in, or all if the provider is `proven` to answer."""
         arguments = (owner, int(proven), milliseconds(PROOF_SECONDS))
         with redis_errors():
             self._leave(keys=self._keys, args=arguments)

@@ -1,7 +1,7 @@
-"""The films: `<persona>/<topic>/<hash>.{mp4,webp,vtt,json}`, written once.
+"""The store of films: `<persona>/<topic>/<hash>.{mp4,webp,vtt,json}`, written once.
 
-A film is published when its sidecar (`.json`) stands beside it: the sidecar is
-put into place last and deleted first, on a disk and in a bucket alike.
+A film is published when its sidecar (`.json`) exists. The sidecar is written last
+and deleted first.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from spritz_cli.storage.files.base import (
     DiskFiles,
     Files,
     FoundFile,
-    at_once,
+    in_parallel,
     local_folder,
 )
 from spritz_cli.storage.files.disk import FileRecord, disk_errors, measure
@@ -31,10 +31,10 @@ from spritz_cli.storage.footage import FootageStore
 
 VIDEO, POSTER, CAPTIONS, SIDECAR = "mp4", "webp", "vtt", "json"
 
-#: The sidecar last: whoever finds it may rely on the others.
+#: The sidecar last: if it exists, so do the others.
 SUFFIXES = (VIDEO, POSTER, CAPTIONS, SIDECAR)
 
-#: Up to so many folders of a bucket are listed one by one rather than all at once.
+#: Up to this number of folders are listed one by one, more by one listing of all.
 FEW = 8
 
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -42,7 +42,7 @@ _FILE = re.compile(rf"([0-9a-f]{{16}})\.({'|'.join(SUFFIXES)})")
 
 
 class StoredFilm(NamedTuple):
-    """The files of one `<hash>.*` group, the sidecar last; `published` if it is there."""
+    """The files of one `<hash>.*` group, sidecar last; `published` if there is one."""
 
     persona: str
     topic: str
@@ -58,7 +58,7 @@ class StoredFilm(NamedTuple):
 
 
 class VideoStore:
-    """Keeps films below a folder or in other `Files`, and knows their public addresses."""
+    """Stores films below a folder, or in other `Files`, and knows their public URLs."""
 
     def __init__(self, location: Path | Files, url_prefix: str = "/videos") -> None:
         self._files = DiskFiles(location) if isinstance(location, Path) else location
@@ -68,11 +68,11 @@ class VideoStore:
 
     @property
     def folder(self) -> Path:
-        """The folder that films lie in; StorageError if they lie in a bucket."""
+        """The folder of all films; StorageError if they are in a bucket."""
         return local_folder(self._files)
 
     def staging(self) -> AbstractContextManager[Path]:
-        """Return a scratch directory of this machine, for `publish` to move files from."""
+        """Return a scratch directory on this machine that `publish` moves files from."""
         return self._files.scratch.new()
 
     def publish(
@@ -92,7 +92,7 @@ class VideoStore:
     ) -> Video:
         """Move a film from its scratch directory into place and return its manifest entry.
 
-        The same bytes published again replace themselves. `inputs` go into the sidecar.
+        Publishing the same bytes again is harmless. `inputs` go into the sidecar.
         """
         with disk_errors(film.video.parent):
             records = _measure_all(film)
@@ -105,7 +105,6 @@ class VideoStore:
                 text_body=template.card.body,
                 text_action=template.card.action,
                 alt=template.alt,
-                url=self.url(template.persona, template.topic, f"{name}.{VIDEO}"),
                 hash=name,
                 sha256=records[VIDEO]["sha256"],
                 created_at=created_at,
@@ -120,20 +119,19 @@ class VideoStore:
                 width=film.width,
                 height=film.height,
                 bytes=records[VIDEO]["bytes"],
-                poster_url=self.url(template.persona, template.topic, f"{name}.{POSTER}"),
-                captions_url=self.url(template.persona, template.topic, f"{name}.{CAPTIONS}"),
             )
+            video = self.addressed(video)
             sidecar = film.video.with_name(f"{name}.{SIDECAR}")
             _write_sidecar(sidecar, video, inputs, records)
         self._adopt(video, (film.video, film.poster, film.captions, sidecar), records)
         return video
 
     def url(self, persona: str, topic: str, name: str) -> str:
-        """Return the public address of a stored file."""
+        """Return the public URL of a stored file."""
         return f"{self.url_prefix}/{persona}/{topic}/{name}"
 
     def addressed(self, video: Video) -> Video:
-        """Return the entry with the urls that its files have under this store's prefix."""
+        """Return the entry with the URLs of its files under the prefix of this store."""
         poster, captions = (f"{video.hash}.{suffix}" for suffix in (POSTER, CAPTIONS))
         return replace(
             video,
@@ -143,9 +141,9 @@ class VideoStore:
         )
 
     def path(self, video: str | Video) -> Path:
-        """Return where a film, or the file behind a url, lies; refuses whatever is not inside.
+        """Return the path of a film, or of the file behind a URL.
 
-        What is kept elsewhere than on this machine has no path: see `local`.
+        Raises StorageError if it would be outside the store, or is in a bucket (see `local`).
         """
         url, name = self._required(video)
         path = self.folder / name
@@ -154,91 +152,90 @@ class VideoStore:
         raise self._is_no_file(url)
 
     def local(self, video: str | Video, folder: Path) -> Path:
-        """Return a film, with its poster and captions beside it, on this machine.
+        """Return the path of a film on this machine, with poster and captions beside it.
 
-        What is kept elsewhere is copied to `folder`. For a url, only that file.
+        From a bucket they are copied to `folder`. For a URL, only that file.
         """
         _, name = self._required(video)
         suffixes = (VIDEO,) if isinstance(video, str) else (VIDEO, POSTER, CAPTIONS)
         names = [name, *(_beside(name, suffix) for suffix in suffixes[1:])]
-        return at_once(self._files, lambda each: self._files.local(each, folder), names)[0]
+        return in_parallel(self._files, lambda each: self._files.local(each, folder), names)[0]
 
     def intact(self, video: Video) -> bool:
-        """Whether all files of a film are there with the right sizes (cheap: reads no film)."""
+        """Whether all files of a film exist with the recorded sizes. Does not read them."""
         return self._agrees(video, self._sizes)
 
     def all_intact(self, videos: Iterable[Video]) -> list[bool]:
-        """Answer `intact` for many films, side by side where that is quicker."""
+        """Return `intact` for each of many films, with one listing of a bucket."""
         videos = list(videos)
-        with self._files.surveyed(self._prefixes(videos)):
-            return at_once(self._files, self.intact, videos)
+        with self._files.snapshot(self._prefixes(videos)):
+            return in_parallel(self._files, self.intact, videos)
 
     @contextmanager
-    def surveyed(self, wanted: Sequence[Template | Video]) -> Iterator[None]:
-        """Look at what many films have now, so that asking about each of them costs little.
+    def snapshot(self, wanted: Sequence[Template | Video]) -> Iterator[None]:
+        """Make reports about many films fast: see `Files.snapshot`.
 
-        Only to tell about them: see `Files.surveyed`. A template stands for all its films.
-        Their footage is looked at too.
+        A template stands for all its films. The snapshot includes their footage.
         """
-        with self._files.surveyed(self._prefixes(wanted)):
-            # Read side by side, to be remembered.
-            at_once(self._files, self._files.read, self._records(wanted))
+        with self._files.snapshot(self._prefixes(wanted)):
+            # The snapshot keeps what is read here in parallel.
+            in_parallel(self._files, self._files.read, self._records(wanted))
             yield
 
     def verify(self, video: Video) -> bool:
-        """Whether all files of a film have the recorded digests (reads every byte)."""
+        """Whether all files of a film have the recorded digests. Reads every byte."""
         return self._agrees(video, self._digests)
 
     def sidecar(self, video: Video) -> dict[str, Any] | None:
-        """Return what is recorded beside a film, with `inputs` and `files`; None if mangled."""
+        """Return the sidecar of a film, with `inputs` and `files`; None if missing or damaged."""
         _, name = self._url_and_name(video)
         return self._sidecar(_beside(name, SIDECAR)) if name else None
 
     def latest_sidecar(self, template: Template) -> dict[str, Any] | None:
-        """Return the sidecar of the film that was published last for a template."""
-        found = self._files.find(f"{template.name}/")
-        names = [file.name for file in found if _is_address(file.name.split("/"))]
+        """Return the sidecar of the film of a template that was published last."""
+        files = self._files.find(f"{template.name}/")
+        names = [file.name for file in files if _is_address(file.name.split("/"))]
         sidecars = [name for name in names if name.endswith(f".{SIDECAR}")]
-        known = filter(None, at_once(self._files, self._sidecar, sidecars))
+        known = filter(None, in_parallel(self._files, self._sidecar, sidecars))
         return max(known, key=lambda item: str(item["created_at"]), default=None)
 
     def freshen(self, video: Video) -> None:
-        """Note that a film is still wanted: its age for `cleanup` starts anew."""
+        """Reset the age of a film that is still wanted, for `cleanup`."""
         self._files.touch(_beside(self._required(video)[1], SIDECAR))
 
     def videos(self) -> Iterator[StoredFilm]:
-        """Yield every `<hash>.*` group, complete or not, in the order of their names."""
-        found = (file for file in self._files.find("") if _is_address(file.name.split("/")))
-        for stem, files in groupby(found, key=_stem):
-            yield _stored_video(stem, list(files), self.location)
+        """Yield every `<hash>.*` group, complete or not, sorted by name."""
+        stored = (file for file in self._files.find("") if _is_address(file.name.split("/")))
+        for stem, files in groupby(stored, key=_stem):
+            yield _stored_film(stem, list(files), self.location)
 
     def modified_at(self, film: StoredFilm) -> float:
-        """Return when one of its files was changed last, as of now."""
+        """Return the current time of the last change of its files, in epoch seconds."""
         stem = f"{film.persona}/{film.topic}/{film.hash}"
         return max((file.modified_at for file in self._files.find(f"{stem}.")), default=0.0)
 
     def abandoned(self) -> list[Path]:
-        """Return the scratch directories whose owner is dead."""
+        """Return the scratch directories of dead processes."""
         return self._files.scratch.abandoned()
 
     def sweep(self) -> list[Path]:
-        """Remove the scratch directories whose owner is dead, and return them."""
+        """Remove the scratch directories of dead processes, and return them."""
         return self._files.scratch.sweep()
 
     def remove(self, location: Location) -> bool:
-        """Delete one stored file; False if it is gone already."""
+        """Delete a stored file; False if it is gone already."""
         return self._files.delete(self._name_of(location))
 
     def remove_empty_folder(self, persona: str, topic: str) -> None:
-        """Remove a topic's folder if nothing is left in it."""
+        """Remove the folder of a topic if it is empty."""
         self._files.delete_empty_folder(f"{persona}/{topic}")
 
     def _url_of(self, video: Video) -> str:
-        # Not video.url: the prefix may have been another one when it was published.
+        # Not video.url: the prefix may have changed since it was published.
         return self.url(video.persona, video.topic, f"{video.hash}.{VIDEO}")
 
     def _url_and_name(self, video: str | Video) -> tuple[str, str | None]:
-        """Return a film's url, and its name in the store if that is what the url means."""
+        """Return the URL of a film, and its name in the store, None if it is outside."""
         url = video if isinstance(video, str) else self._url_of(video)
         name = url.removeprefix(f"{self.url_prefix}/")
         inside = url.startswith(f"{self.url_prefix}/") and _is_address(name.split("/"))
@@ -253,32 +250,32 @@ class VideoStore:
     def _is_no_file(self, url: str) -> StorageError:
         return StorageError(
             f"{url!r} is not a file of {self.location}",
-            hint=f"A film's url looks like {self.url('PERSONA', 'TOPIC', 'HASH.mp4')}.",
+            hint=f"The URL of a film looks like {self.url('PERSONA', 'TOPIC', 'HASH.mp4')}.",
         )
 
     def _agrees(self, video: Video, look: Callable[[str], dict[str, Any]]) -> bool:
-        """Compare what the sidecar says with what `look` finds, both by suffix."""
+        """Compare the sidecar with what `look` returns, both by suffix."""
         sidecar = self.sidecar(video)
         if not sidecar or sidecar["sha256"] != video.sha256:
             return False
-        found = look(f"{video.name}/{video.hash}")
+        actual = look(f"{video.name}/{video.hash}")
         return all(
-            found.get(suffix) in (record, record["bytes"])
+            actual.get(suffix) in (record, record["bytes"])
             for suffix, record in sidecar["files"].items()
         )
 
     def _records(self, wanted: Sequence[Template | Video]) -> Iterator[str]:
-        """Yield what there is to read about films: sidecars and journals of footage."""
-        if self._files.calls_at_once == 1:
+        """Yield the names of sidecars and of journals of footage."""
+        if self._files.parallel_calls == 1:
             return
         for item in wanted:
             film = f"/{item.hash}" if isinstance(item, Video) else "/"
-            found = self._files.find(f"{item.name}{film}")
-            yield from (file.name for file in found if file.name.endswith(f".{SIDECAR}"))
+            files = self._files.find(f"{item.name}{film}")
+            yield from (file.name for file in files if file.name.endswith(f".{SIDECAR}"))
         yield from self._footage.journals(item.name for item in wanted)
 
     def _prefixes(self, wanted: Sequence[Template | Video]) -> list[str]:
-        """Return where to look for all of these, in few places."""
+        """Return few prefixes that cover all of these."""
         names = {item.name for item in wanted}
         if len(names) > FEW:
             names = {item.persona for item in wanted}
@@ -287,8 +284,8 @@ class VideoStore:
         return [*(f"{name}/" for name in sorted(names)), *self._footage.folders(sorted(names))]
 
     def _sizes(self, stem: str) -> dict[str, Any]:
-        found = self._files.find(f"{stem}.")
-        return {file.name.removeprefix(f"{stem}."): file.bytes for file in found}
+        files = self._files.find(f"{stem}.")
+        return {file.name.removeprefix(f"{stem}."): file.bytes for file in files}
 
     def _digests(self, stem: str) -> dict[str, Any]:
         return {suffix: self._files.measure(f"{stem}.{suffix}") for suffix in SUFFIXES[:-1]}
@@ -305,7 +302,7 @@ class VideoStore:
         seen = self._files.read(f"{stem}.{SIDECAR}")
         earlier = _parsed(seen)
         if earlier and earlier["files"] != records:
-            # The same film with other captions: what the old sidecar says ends here.
+            # The same film with other captions: the old sidecar is no longer true.
             self._files.delete(f"{stem}.{SIDECAR}")
             seen = None
         for path, suffix in zip(media, SUFFIXES, strict=False):
@@ -356,7 +353,7 @@ def _write_sidecar(
 
 
 def _parsed(content: Content | None) -> dict[str, Any] | None:
-    """Read a sidecar; None if it is not one."""
+    """Return the document of a sidecar; None if it is missing or damaged."""
     if content is None:
         return None
     try:
@@ -375,7 +372,7 @@ def _stem(file: FoundFile) -> str:
     return file.name.rpartition(".")[0]
 
 
-def _stored_video(stem: str, files: Sequence[FoundFile], location: Location) -> StoredFilm:
+def _stored_film(stem: str, files: Sequence[FoundFile], location: Location) -> StoredFilm:
     persona, topic, name = stem.split("/")
     ordered = sorted(files, key=lambda file: SUFFIXES.index(file.name.rpartition(".")[2]))
     return StoredFilm(

@@ -1,4 +1,4 @@
-"""What is asked of a provider for one film, and the footage that answers it."""
+"""The request to a provider for one film, and the stored footage that satisfies it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from spritz_cli.storage.footage import CHARGED, FootageStore, Order
 if TYPE_CHECKING:
     from spritz_cli.videos_api.profile import Profile
 
-#: Models garble letters and digits: all words and numbers of a film are drawn by us.
+#: Models garble letters and digits, so vidgen draws all words and numbers itself.
 _RULES = (
     "Soft, friendly, flat 3D illustration in calm colours on a light background; slow camera. "
     "No text, letters, digits, currency signs, charts with labels, logos or watermarks anywhere. "
@@ -22,7 +22,7 @@ _RULES = (
 
 
 class Brief(NamedTuple):
-    """What one film needs: a prompt for each part, `seconds` for each, in one size."""
+    """The request for one film: a prompt and `seconds` for each part, in one size."""
 
     template: Template
     model: str
@@ -31,10 +31,10 @@ class Brief(NamedTuple):
 
     @property
     def paid_fingerprint(self) -> str:
-        """The paid fingerprint: a change of anything else never buys footage again."""
+        """The digest of everything that new footage is bought for when it changes."""
         return fingerprints.digest(
             {
-                # Its first name: the key is part of the digest.
+                # The key is part of the digest: renaming it would buy all footage again.
                 "wish": request_digest(self.template),
                 "model": self.model,
                 "size": self.size,
@@ -47,13 +47,13 @@ class Brief(NamedTuple):
         return range(1, len(self.seconds) + 1)
 
     def missing(self, orders: Sequence[Order]) -> list[int]:
-        """Return the parts that nobody has paid for."""
-        mine = [order for order in orders if order.paid_fingerprint == self.paid_fingerprint]
-        paid = {order.part for order in mine if order.state in CHARGED and order.state != "failed"}
+        """Return the parts that are not paid for."""
+        own = [order for order in orders if order.paid_fingerprint == self.paid_fingerprint]
+        paid = {order.part for order in own if order.state in CHARGED and order.state != "failed"}
         return [part for part in self.parts if part not in paid]
 
     def prompt(self, part: int) -> str:
-        """Return the words for one part of the film."""
+        """Return the prompt for one part of the film."""
         count, template = len(self.seconds), self.template
         shot = f" Shot {part} of {count}, the same place and style in all." if count > 1 else ""
         metaphor = template.visual_metaphor.rstrip(".")
@@ -64,7 +64,7 @@ class Brief(NamedTuple):
 
 
 def brief_for(template: Template, profile: Profile, model: str) -> Brief:
-    """Return what to ask a provider for; the parts cover the whole film."""
+    """Return the request for a film; its parts cover the whole duration."""
     return Brief(
         template, model, frame_size(profile.sizes), profile.plan_seconds(template.duration_seconds)
     )
@@ -73,7 +73,7 @@ def brief_for(template: Template, profile: Profile, model: str) -> Brief:
 def request_digest(template: Template) -> str:
     """Return the digest of what the catalog asks for.
 
-    Not of the prompt: when we word our part of it better, footage stays paid for.
+    It does not cover the whole prompt: rewording our rules must not buy footage again.
     """
     return fingerprints.digest(
         {
@@ -86,7 +86,7 @@ def request_digest(template: Template) -> str:
 
 
 def frame_size(sizes: Sequence[str]) -> str:
-    """Choose our own frame size, or the one closest to its shape."""
+    """Return our own frame size if offered, else the one with the closest aspect ratio."""
     ours = f"{tokens.WIDTH}x{tokens.HEIGHT}"
     if not sizes or ours in sizes:
         return ours
@@ -94,23 +94,23 @@ def frame_size(sizes: Sequence[str]) -> str:
 
 
 def footage_in_hand(template: Template, footage: FootageStore) -> Sequence[Order]:
-    """Return the newest complete footage of what the template asks for, whoever made it."""
+    """Return the newest complete footage that the template asks for, from any provider."""
     sets: dict[str, dict[int, Order]] = {}
     for order in footage.orders(template):
         if answers(order, template) and footage.intact(order):
             sets.setdefault(order.paid_fingerprint, {})[order.part] = order
-    whole = [list(found.values()) for found in sets.values() if _is_complete(found)]
+    whole = [list(parts.values()) for parts in sets.values() if _is_complete(parts)]
     newest = max(whole, key=lambda orders: orders[-1].created_at, default=[])
     return sorted(newest, key=lambda order: order.part)
 
 
 def answers(order: Order, template: Template) -> bool:
-    """Whether an order was made for what the template asks for now."""
+    """Whether an order was made for the current request of the template."""
     return order.request_digest == request_digest(template)
 
 
-def _is_complete(found: dict[int, Order]) -> bool:
-    return all(len(found) == order.parts for order in found.values())
+def _is_complete(parts: dict[int, Order]) -> bool:
+    return all(len(parts) == order.parts for order in parts.values())
 
 
 def _distance(size: str) -> float:

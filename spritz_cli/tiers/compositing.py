@@ -15,10 +15,10 @@ from spritz_cli.storage.files.disk import disk_errors, measure
 from spritz_cli.storage.footage import Order
 from spritz_cli.tiers.base import Progress
 
-#: Footage fills the frame down to the horizon, and its middle is the middle of that.
+#: Footage fills the frame down to the horizon, and is centred in that window.
 FRAME = Frame(tokens.WIDTH, tokens.HEIGHT, tokens.FPS, window=604)
 
-#: A film of which less than this is footage, and the rest one held picture, is none.
+#: The share of a film that footage must cover; the rest is its last frame, held.
 LEAST_SHARE = 0.5
 
 
@@ -28,9 +28,9 @@ def compose(
     scratch: Path,
     progress: Progress,
 ) -> RenderedFilm:
-    """Write film, poster and captions from segments of footage in their order, under a scene.
+    """Write film, poster and captions: segments of footage, joined, below a scene.
 
-    Raises RenderError when the footage is much too short.
+    Raises RenderError if the footage is much too short.
     """
     _require_enough(clips, scene)
     video, poster, vtt = (scratch / f"film.{kind}" for kind in ("mp4", "webp", "vtt"))
@@ -48,10 +48,10 @@ def compose(
 
 
 def clip_of(order: Order, path: Path) -> Clip:
-    """Return the stored segment of an order, which lies at `path`, as a clip.
+    """Return the stored segment of an order, at `path`, as a clip.
 
-    Decodes it, unless it is byte for byte what was decoded on delivery.
-    Raises RenderError when the footage is damaged.
+    Decodes it unless it has the same bytes that were decoded on delivery. Raises
+    RenderError if the footage is damaged.
     """
     if order.frames and order.matrix and order.fps == FRAME.fps:
         with disk_errors(path.parent):
@@ -80,6 +80,6 @@ def _watched(scene: Scene, progress: Progress) -> Iterator[bytearray]:
 def _save_poster(video: Path, duration: float, path: Path) -> None:
     from spritz_cli.media.poster import save_poster
 
-    # Half a frame early: the first picture from there on is the last one.
+    # Half a frame early: from there on, the last frame is the first one found.
     last = ffmpeg.still(video, duration - 1.5 / FRAME.fps, width=FRAME.width, height=FRAME.height)
     save_poster(last, FRAME.width, FRAME.height, path)

@@ -1,9 +1,9 @@
-"""From a reserved order to footage on disk: sent once, whatever dies in between.
+"""Delivers reserved orders as footage on disk. Each is sent once, even across kills.
 
-An order is recorded before its request leaves, and the provider's id right
-after the answer. Whoever comes next goes on from what is recorded: it sends
-what surely was not sent, asks the provider about what may have been, and never
-sends that again.
+An order is recorded before its request is sent, and the provider's id right after
+the answer. The next process continues from the record: it sends orders that
+were certainly not sent, asks the provider about those that may have been, and
+never sends these again without an answer.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ASK_AGAIN_SECONDS = 3600.0
 
 @dataclass
 class Delivery:
-    """The orders of one film of `parts` segments, and what it holds at the provider meanwhile."""
+    """The orders of one film of `parts` segments, and the slots that they hold."""
 
     provider: Provider
     footage: FootageStore
@@ -53,27 +53,27 @@ class Delivery:
     _shares: dict[int, float] = field(default_factory=dict)
 
     def reconciled(self, order: Order) -> Order:
-        """Find out what became of a request that may have been sent.
+        """Find out whether an order that may have been sent has arrived.
 
-        The order is then `submitted`, or `intended` if it certainly did not arrive.
+        Returns it as `submitted`, or as `intended` if it certainly did not arrive.
         """
         if order.state not in ("sending", "unknown"):
             return order
         known = {item.remote_id for item in self.footage.all_orders() if item.remote_id}
-        patience = self.provider.profile.reconcile_after_seconds
+        longest = self.provider.profile.reconcile_after_seconds
         since = order.sent_at or order.created_at
         while True:
-            job = self._found(order, since, known)
+            job = self._find(order, since, known)
             if job:
                 return self._record(order, state="submitted", remote_id=job.id, error=None)
             waited = self.provider.clock() - since
-            if waited >= patience:
-                # The provider's list is complete and does not have it.
+            if waited >= longest:
+                # The list of the provider is complete and does not contain it.
                 return self._record(order, state="intended", error=None)
-            self._pause(min(2.0, patience - waited))
+            self._pause(min(2.0, longest - waited))
 
     def deliver(self, orders: Sequence[Order], scratch: Path) -> list[Order]:
-        """Send and collect, as many at a time as the provider allows."""
+        """Send and collect the orders, as many at a time as the provider allows."""
         stored: dict[int, Order] = {}
         sent: list[Order] = []
         left = list(orders)
@@ -91,10 +91,10 @@ class Delivery:
                 self._free_slot(owner)
         return [stored[order.part] for order in orders]
 
-    # Manners: as many jobs as the provider allows, and signs of life
+    # Slots and pauses
 
     def _may_send(self, order: Order, *, others: bool) -> bool:
-        """Take a slot for an order; whoever has other orders to see to does not wait for it."""
+        """Take a slot for an order. Waits for one unless `others` are under way."""
         if order.state == "stored":
             return True
         give_up = self.provider.clock() + self.provider.deadline_seconds
@@ -112,10 +112,10 @@ class Delivery:
         self._slots.discard(owner)
 
     def _pause(self, seconds: float = PAUSE_SECONDS) -> None:
-        # In small steps: a lost lease stops the work here.
+        # In small steps, because progress() raises when the lease is lost.
         end = self.provider.clock() + seconds
         while True:
-            self._alive()
+            self._keep_alive()
             left = end - self.provider.clock()
             if left <= 0:
                 return
@@ -123,10 +123,10 @@ class Delivery:
 
     def _watch(self, order: Order, share: float) -> None:
         self._shares[order.part] = share
-        self._alive()
+        self._keep_alive()
 
-    def _alive(self) -> None:
-        """Keep what we hold, and stop if the film is another's by now."""
+    def _keep_alive(self) -> None:
+        """Renew the slots and report progress, which raises if the lease is lost."""
         for owner in self._slots:
             self.provider.slots.renew(owner)
         self.progress(sum(self._shares.values()) / self.parts)
@@ -134,7 +134,7 @@ class Delivery:
     # Sending
 
     def _sent(self, order: Order) -> Order:
-        """Send an order until the provider has taken it or has said why it does not."""
+        """Send an order until the provider accepts it; TierUnavailable if it refuses."""
         for sending in range(1, MAX_SENDINGS + 1):
             try:
                 order = self.reconciled(self._sent_once(order))
@@ -144,49 +144,49 @@ class Delivery:
                     raise self._refused(order, exc) from exc
                 self._pause(exc.retry_after or 1.0)
         if order.state != "submitted":
-            # Not sent again at once: a list may be late, and the next run is not.
+            # Left to the next run: the list of the provider may lag behind.
             lost = ProviderError("an order did not reach the provider", kind="server")
             raise self._refused(order, lost)
         return order
 
     def _sent_once(self, order: Order) -> Order:
-        """Send the request, exactly once, and record what came of it."""
-        # A client that cannot be made must not leave an order behind that seems to be sent.
+        """Send the request exactly once and record the result."""
+        # First, so that a client that cannot be made does not leave an order in `sending`.
         api = self.provider.api
         while not self.provider.gate.enter(order.id):
             self._pause()
         proven = False
         try:
-            self.provider.require_whole()
+            self.provider.require_closed_circuit()
             order = self._record(order, state="sending", sent_at=self.provider.clock())
             job = api.submit(_request(order), idempotency_key=order.id)
             proven = True
-            # Before anything else: the server that keeps the gate may be away by now.
+            # Before anything else: Redis, which keeps the gate, may be gone by now.
             return self._record(order, state="submitted", remote_id=job.id)
         except OutcomeUnknown as exc:
             return self._record(order, state="unknown", error=exc.message)
         except ProviderError as exc:
             self._record(order, state="refused", error_kind=exc.kind, error=exc.message)
-            # Under the gate, so that nobody else comes to a provider that is known to be dead.
+            # Before leaving the gate, so that no other process asks a provider known to be dead.
             self.provider.note(exc)
             raise
         finally:
             self.provider.gate.leave(order.id, proven=proven)
 
     def _refused(self, order: Order, exc: ProviderError) -> TierUnavailable:
-        """The provider did not take the order: nothing is charged."""
+        """Record that the provider refused an order, and release its money."""
         self._record(order, state="refused", error_kind=exc.kind, error=exc.message)
         self.provider.budget.release(order.day, order.id)
         return self.provider.declined(exc)
 
-    def _found(self, order: Order, since: float, known: Collection[str]) -> RemoteJob | None:
+    def _find(self, order: Order, since: float, known: Collection[str]) -> RemoteJob | None:
         try:
             return self.provider.api.find(_request(order), since=since, known=known)
         except ProviderError as exc:
             if order.state != "unknown":
                 self._record(order, state="unknown", error=exc.message)
             raise self.provider.unavailable(
-                f"nobody can say whether the provider took an order: {exc.message}",
+                f"it is not known whether the provider accepted an order: {exc.message}",
                 ASK_AGAIN_SECONDS,
                 hint=f"${dollars(order.cost_micros)} stay held; "
                 "the next run asks the provider again.",
@@ -206,11 +206,11 @@ class Delivery:
             self.provider.api.download(job, path)
             clip = _decoded(order, path)
         except EncoderKilled:
-            # Says nothing of the footage.
+            # Not the fault of the footage.
             raise
         except (ProviderError, RenderError) as exc:
             raise self._undelivered(order, job, exc.message) from exc
-        file = self.footage.adopt(order, path)
+        record = self.footage.adopt(order, path)
         return self._record(
             order,
             state="stored",
@@ -219,7 +219,7 @@ class Delivery:
             frames=clip.frames,
             fps=tokens.FPS,
             matrix=clip.matrix,
-            **file,
+            **record,
         )
 
     def _awaited(self, order: Order) -> RemoteJob:
@@ -243,7 +243,7 @@ class Delivery:
         return self.provider.declined(cause)
 
     def _undelivered(self, order: Order, job: RemoteJob, error: str) -> TierUnavailable:
-        """The job is done, but its bytes are no footage: look again later, not for ever."""
+        """Record that a finished job has no usable footage; write it off after some attempts."""
         if order.failures + 1 >= MAX_DOWNLOADS:
             self._write_off(order, ProviderError(error, kind="server"), job)
         else:
@@ -251,14 +251,19 @@ class Delivery:
         return self.provider.unavailable(error, SOON)
 
     def _write_off(self, order: Order, cause: ProviderError, job: RemoteJob | None = None) -> None:
-        """Nothing will come of an order that the provider took, and may well charge for."""
+        """Record that an accepted order failed. The provider may charge for it."""
         cost = self._settle(order, job)
-        told = {"error_kind": cause.kind, "error": cause.message}
-        self._record(order, state="failed", cost_micros=cost, **told)
+        self._record(
+            order,
+            state="failed",
+            cost_micros=cost,
+            error_kind=cause.kind,
+            error=cause.message,
+        )
 
     def _settle(self, order: Order, job: RemoteJob | None) -> MicroUSD:
-        told = job.cost_micros if job else None
-        cost = order.cost_micros if told is None else told
+        reported = job.cost_micros if job else None
+        cost = order.cost_micros if reported is None else reported
         self.provider.budget.settle(order.day, order.id, cost, template=order.template)
         return cost
 

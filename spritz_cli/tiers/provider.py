@@ -1,4 +1,4 @@
-"""A configured provider of footage, and what guards the money and the manners of all who use it."""
+"""A configured provider of footage, with the budget and limits that all processes share."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from spritz_cli.tiers.brief import Brief
 from spritz_cli.videos_api.client import VideosAPI
 from spritz_cli.videos_api.profile import Profile
 
-#: A dead provider costs one call, not one for each film of the run.
+#: A dead provider costs one call, not one per film of the run.
 CIRCUIT_SECONDS = 600.0
 _BREAKS_CIRCUIT: tuple[ProviderKind, ...] = ("auth", "quota", "unreachable")
 
-#: When to ask again after a failure; what a person mends may be mended at once.
+#: Seconds until the next try after a failure; 0 where a user can repair the cause at once.
 _RETRY_SECONDS: dict[str, float | None] = {
     "auth": 0.0,
     "quota": 0.0,
@@ -33,7 +33,7 @@ _RETRY_OTHERWISE = 3600.0
 
 @dataclass(frozen=True)
 class Provider:
-    """One provider, shared by all processes through Redis: its budget, circuit, slots and gate."""
+    """One provider. All processes share its budget, circuit, slots and gate through Redis."""
 
     profile: Profile
     model: str
@@ -48,14 +48,14 @@ class Provider:
 
     @cached_property
     def api(self) -> VideosAPI:
-        """The client, made when it is first needed; raises TierUnavailable if it cannot be."""
+        """The client, created on first use; TierUnavailable if it cannot be created."""
         try:
             return self.connect()
         except UsageError as exc:
             raise self.unavailable(exc.message, 0.0, exc.hint) from exc
 
     def price(self, brief: Brief, parts: Collection[int]) -> MicroUSD | None:
-        """Return what parts of a film cost in micro-dollars, None if no price is known."""
+        """Return the price of parts of a film, None if it is not known."""
         prices = [
             self.profile.price_micros(self.model, brief.size, brief.seconds[part - 1])
             for part in parts
@@ -64,17 +64,18 @@ class Provider:
         return add_up(known) if len(known) == len(prices) else None
 
     def unpriced(self, brief: Brief) -> str:
+        """Return the message about an unknown price."""
         what = f"{self.model} at {brief.size} from {self.profile.name}"
         return f"no price is known for {what}: set VIDGEN_PRICE_PER_SECOND_USD"
 
-    def require_whole(self) -> None:
+    def require_closed_circuit(self) -> None:
         """Raise TierUnavailable while the circuit is open."""
         broken = self.circuit.state()
         if broken:
             raise self.unavailable(broken.message, _retry_seconds(broken.reason))
 
     def note(self, exc: ProviderError) -> None:
-        """Leave the provider alone for a while if others would fare no better."""
+        """Open the circuit if other requests would fail in the same way."""
         if exc.kind in _BREAKS_CIRCUIT:
             self.circuit.open(exc.kind, exc.message, CIRCUIT_SECONDS)
 

@@ -1,4 +1,4 @@
-"""Buying the footage of one film: the money is reserved before anything is sent."""
+"""Buys the footage of one film. Money is reserved before any order is sent."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from spritz_cli.tiers.brief import Brief, request_digest
 from spritz_cli.tiers.delivery import Delivery
 from spritz_cli.tiers.provider import Provider
 
-#: A provider that failed a job, charged or not, is asked for it once more, not for ever.
+#: A job that the provider failed is ordered once more, then never again.
 MAX_ATTEMPTS = 2
 
 
 @dataclass(frozen=True)
 class Purchase:
-    """The orders of one film on their way from nothing to footage on disk."""
+    """The purchase of one film: from no order to stored footage."""
 
     brief: Brief
     provider: Provider
@@ -30,12 +30,12 @@ class Purchase:
     def segments(self, scratch: Path) -> list[Order]:
         """Return the stored order of every part; raises TierUnavailable with the reason.
 
-        Goes on with what an earlier purchase left, which may have been killed.
+        Continues an earlier purchase that was interrupted.
         """
         orders = [self._order(part) for part in self.brief.parts]
         if all(order.state == "stored" for order in orders):
             return orders
-        self.provider.require_whole()
+        self.provider.require_closed_circuit()
         delivery = Delivery(self.provider, self.footage, self.progress, len(orders))
         orders = self._reserved([delivery.reconciled(order) for order in orders])
         try:
@@ -45,27 +45,27 @@ class Purchase:
             raise
 
     def _order(self, part: int) -> Order:
-        """Return the order that is to give us a part: the last one, or the next."""
+        """Return the order for a part: the last one, or a new one if that is of no use."""
         known = self.footage.orders(self.brief.template)
-        mine = [
+        own = [
             item
             for item in known
             if (item.paid_fingerprint, item.part) == (self.brief.paid_fingerprint, part)
         ]
-        if not mine:
+        if not own:
             return self._new(part, attempt=1)
-        last = max(mine, key=lambda order: order.attempt)
+        last = max(own, key=lambda order: order.attempt)
         if last.state == "failed":
             return self._after(last)
         if last.state == "refused":
             return self._new(part, last.attempt)
         if last.state == "stored" and not self.footage.intact(last):
-            # It is paid for: the provider may still have it.
+            # It is paid for, so download it again.
             return last._replace(state="submitted")
         return last
 
     def _after(self, failed: Order) -> Order:
-        """Return the next attempt, unless it would fail in the same way."""
+        """Return the next attempt; TierUnavailable if it would fail in the same way."""
         moderated = failed.error_kind == "moderation"
         if moderated or failed.attempt >= MAX_ATTEMPTS:
             reason = "moderation" if moderated else "provider_error"
@@ -100,12 +100,12 @@ class Purchase:
         return cost
 
     def _reserved(self, orders: Sequence[Order]) -> list[Order]:
-        """Reserve the money for all that has to be sent, or for none of it."""
+        """Reserve the money for all orders that are to be sent, or for none."""
         due = [order for order in orders if order.state == "intended"]
         if not due:
             return list(orders)
-        # One at a time: what is reserved must be on disk before the next one reads the disk,
-        # or a loss of Redis at this moment would open the budget a second time.
+        # One process at a time: a reservation must be on disk before the next process reads
+        # the disk. Otherwise a loss of Redis in between would let both spend the same money.
         with self.footage.locked():
             day = self._reserve(due)
             if day is None:
@@ -115,14 +115,14 @@ class Purchase:
     def _reserve(self, due: Sequence[Order]) -> str | None:
         budget = self.provider.budget
         today = budget.today().date
-        # What the disk knows of today, in case Redis has lost it.
+        # In case Redis has lost the charges of today.
         orders = self.footage.orders_of(today)
         journal = [order.charge for order in orders if order.state in (*CHARGED, "intended")]
         return budget.reserve([order.charge for order in due], journal=journal, journal_day=today)
 
     def _dated(self, order: Order, day: str) -> Order:
         if order.day not in ("", day):
-            # Surely not sent on that day.
+            # It was certainly not sent on that day.
             self.provider.budget.release(order.day, order.id)
         return self.footage.record(order._replace(day=day))
 
@@ -131,11 +131,11 @@ class Purchase:
         rest = "" if left is None else f": ${dollars(left)} of today's are left"
         return TierUnavailable(
             Obstacle("budget", f"footage for ${dollars(amount)} is over the daily budget{rest}"),
-            hint="It is made up for on another day, or now with --ignore-budget.",
+            hint="It is bought on another day, or now with --ignore-budget.",
         )
 
     def _give_back(self) -> None:
-        """Free the money of what was not sent: nobody knows when that will be."""
+        """Release the money of orders that were not sent: it is not known when they will be."""
         for order in self.footage.orders(self.brief.template):
             if order.paid_fingerprint == self.brief.paid_fingerprint and order.state == "intended":
                 self.footage.record(order._replace(state="refused"))

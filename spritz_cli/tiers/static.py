@@ -1,4 +1,4 @@
-"""The animated infographic: what most people will watch."""
+"""The animated infographic."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from spritz_cli.tiers.base import Offer, Progress
 if TYPE_CHECKING:
     from spritz_cli.scene.drawing import Scene
 
-#: Raise it when a change of the engine changes pixels; films are then made anew.
+#: Raise it when a change of the engine changes pixels: films are then made again.
 RENDERER = 2
 
 
 class StaticTier:
-    """Draws a template's scene frame by frame and encodes it."""
+    """Draws the scene of a template frame by frame and encodes it."""
 
     name: Literal["static"] = "static"
 
@@ -30,15 +30,15 @@ class StaticTier:
         self._library = library
 
     def inputs(self, template: Template) -> dict[str, Any]:
-        """Return everything the film is made from; its digest is the fingerprint."""
+        """Return everything that the film is made from; its digest is the fingerprint."""
         return self.drawing(template)
 
     def drawing(self, template: Template) -> dict[str, Any]:
-        """Return the same: all of the film is drawn."""
+        """Return the same as `inputs`: all of the film is drawn."""
         return drawing_inputs(self._library, template, template.fallback_static)
 
-    def offer(self, template: Template) -> Offer:  # noqa: ARG002 - all are
-        """Drawing is free."""
+    def offer(self, template: Template) -> Offer:  # noqa: ARG002 - all are free
+        """Return an offer at no cost."""
         return Offer()
 
     def make(
@@ -83,7 +83,7 @@ def drawing_inputs(library: SceneLibrary, template: Template, scene: str) -> dic
 
 @cache
 def _version(package: str) -> str:
-    # Its metadata is parsed each time, and every film of a plan asks.
+    # Cached: each call parses the metadata, and a plan asks for every film.
     return metadata.version(package)
 
 

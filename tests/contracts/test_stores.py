@@ -173,10 +173,10 @@ def test_a_survey_tells_what_the_store_tells(place: Place, count: int) -> None:
         return *films, latest, list(store.videos()), place.footage.orders(templates[0])
 
     live = told()
-    with place.store.surveyed(videos):
+    with place.store.snapshot(videos):
         assert told() == live
         assert told() == live
-    with place.store.surveyed(templates):
+    with place.store.snapshot(templates):
         assert told() == live
     assert live[0] == [False] + [True] * (count - 1)
     assert live[-1] == [order]
@@ -184,7 +184,7 @@ def test_a_survey_tells_what_the_store_tells(place: Place, count: int) -> None:
 
 def test_a_survey_ends_when_something_is_changed(place: Place) -> None:
     store, video = place.store, publish(place.store)
-    with store.surveyed([video]):
+    with store.snapshot([video]):
         assert store.intact(video)
         assert place.files.delete(f"{video.name}/{video.hash}.webp")
         assert not store.intact(video)
@@ -195,7 +195,7 @@ def test_a_survey_ends_when_something_is_changed(place: Place) -> None:
 def test_a_survey_is_nothing_to_other_threads(place: Place) -> None:
     store, video = place.store, publish(place.store)
     found: list[bool] = []
-    with store.surveyed([video]):
+    with store.snapshot([video]):
         VideoStore(place.open()).remove(store.location / f"{video.name}/{video.hash}.webp")
         thread = Thread(target=lambda: found.append(store.intact(video)))
         thread.start()
@@ -405,7 +405,7 @@ def test_an_order_that_cannot_be_read_is_not_passed_over(place: Place) -> None:
     place.files.write(f".footage/{A.name}/1123456789abcdef.json", b"{")
     with pytest.raises(StorageError) as caught:
         place.footage.orders(A)
-    assert "what was paid" in caught.value.hint
+    assert "payment" in caught.value.hint
 
 
 def test_a_rival_sidecar_is_not_overwritten(place: Place) -> None:

@@ -408,7 +408,7 @@ def test_a_socket_folder_of_somebody_else_is_refused(
     trap = embedded._choose_socket().parent
     trap.rmdir()
     trap.symlink_to("/tmp")
-    with pytest.raises(StorageError, match="somebody else"):
+    with pytest.raises(StorageError, match="another user"):
         open_redis(settings(state))
 
 

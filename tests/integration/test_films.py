@@ -193,9 +193,9 @@ def test_an_encoder_without_memory_is_told_from_one_that_fails(
 
 @pytest.fixture
 def hanging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In place of ffmpeg, a program that does nothing for long; and little patience with it."""
+    """In place of ffmpeg, a program that does nothing for long; and a short timeout."""
     monkeypatch.setattr(ffmpeg, "binary", lambda: str(_program(tmp_path, "exec sleep 100")))
-    monkeypatch.setattr(ffmpeg, "PATIENCE", 0.5)
+    monkeypatch.setattr(ffmpeg, "TIMEOUT", 0.5)
 
 
 def _program(folder: Path, script: str) -> Path:
@@ -241,7 +241,7 @@ def test_an_encoder_is_not_blamed_for_a_slow_drawing(
             time.sleep(1.5)
             yield bytes(4 * 64 * 64)
 
-    monkeypatch.setattr(ffmpeg, "PATIENCE", 4.0)
+    monkeypatch.setattr(ffmpeg, "TIMEOUT", 4.0)
     ffmpeg.encode(frames(), tmp_path / "x.mp4", width=64, height=64, fps=30)
     assert ffmpeg.probe(tmp_path / "x.mp4").frames == 3
 

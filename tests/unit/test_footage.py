@@ -71,7 +71,7 @@ def test_an_order_that_cannot_be_read_is_an_error_and_not_a_new_purchase(
     path.write_text(path.read_text()[:50])
     with pytest.raises(StorageError, match="cannot be read") as caught:
         footage.orders(TEMPLATE)
-    assert "what was paid" in caught.value.hint
+    assert "payment" in caught.value.hint
 
 
 def test_a_link_in_the_place_of_a_folder_is_refused(footage: FootageStore, tmp_path: Path) -> None:

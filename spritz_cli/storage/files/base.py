@@ -1,4 +1,4 @@
-"""What keeps the files of the stores: one interface, and the disk behind it."""
+"""The interface to the files of the stores, and its implementation on a disk."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _R = TypeVar("_R")
 
 
 class FoundFile(NamedTuple):
-    """A file that is there: its name below the location, its size, its age as epoch seconds.
+    """A stored file: its name below the location, its size, and its mtime in epoch seconds.
 
-    Another `version` (empty: unknown) means that the file was written anew.
+    `version` differs after every write. It is empty where the storage does not tell.
     """
 
     name: str
@@ -42,35 +42,35 @@ class FoundFile(NamedTuple):
 
 
 class Content(NamedTuple):
-    """What a file said when it was read, and a mark of that state (disks have none)."""
+    """The bytes of a file, and the version that they had when read (empty on a disk)."""
 
     data: bytes
     version: str = ""
 
 
 class Files(Protocol):
-    """Keeps files by names such as `persona/topic/file`, each whole or not there at all.
+    """Stores files under names such as `persona/topic/file`. Every write is atomic.
 
-    What a call has done is durable when it returns. Whatever the storage refuses
-    is a StorageError that says what to do.
+    A change is durable when the call returns. Every failure of the storage is a
+    StorageError with a hint.
     """
 
-    #: Where temporary files are made that `put` then takes.
+    #: Hands out temporary folders on this machine. `put` takes files from them.
     scratch: ScratchFolders
 
-    #: How many calls are worth having under way at the same time.
-    calls_at_once: int
+    #: How many calls may usefully run in parallel.
+    parallel_calls: int
 
     @property
     def location(self) -> Location: ...
 
     def put(self, file: Path, name: str) -> None:
-        """Move a finished file into place, or make it replace the one that is there."""
+        """Move a finished file into place. It replaces a file of the same name."""
 
     def put_last(self, file: Path, name: str, seen: Content | None) -> None:
-        """Like `put`, for the file that makes others count: it replaces what was `seen`.
+        """Like `put`, for the sidecar that publishes the others. It replaces what was `seen`.
 
-        A storage that can tell refuses if somebody else has been there since.
+        A bucket raises StorageError if another process has written the file since.
         """
 
     def write(self, name: str, data: bytes) -> None: ...
@@ -78,47 +78,48 @@ class Files(Protocol):
     def read(self, name: str) -> Content | None: ...
 
     def measure(self, name: str) -> FileRecord | None:
-        """Return size and digest of what is stored, reading every byte."""
+        """Return size and digest of a stored file, after reading every byte; None if missing."""
 
     def find(self, prefix: str) -> Iterator[FoundFile]:
-        """Yield all files whose names begin so, in their order, but not hidden ones.
+        """Yield the files whose names start with the prefix, sorted by name.
 
-        Hidden is what has a name with a dot in front below the prefix.
+        Leaves out hidden files: those with a name or folder below the prefix that starts
+        with a dot.
         """
 
-    def surveyed(self, prefixes: Sequence[str]) -> AbstractContextManager[None]:
-        """Let `find` and `read` answer meanwhile from what lies below these prefixes now.
+    def snapshot(self, prefixes: Sequence[str]) -> AbstractContextManager[None]:
+        """Answer `find` and `read` from one listing of these prefixes while the block runs.
 
-        For whoever looks at many files only to tell about them: what is far away is
-        listed once. Whatever changes a file ends it; a disk needs none.
+        Makes reports about many files of a bucket fast. The snapshot ends with the first
+        write by the same process. A disk needs no snapshot.
         """
 
     def touch(self, name: str) -> None:
-        """Make a file young again; StorageError if it is gone."""
+        """Set the mtime of a file to now; StorageError if the file is gone."""
 
     def delete(self, name: str) -> bool:
-        """Return False if it is gone already."""
+        """Return False if the file is gone already."""
 
     def delete_empty_folder(self, name: str) -> None: ...
 
     def local(self, name: str, folder: Path) -> Path:
-        """Return the file on this machine, copied to `folder` unless it is here already."""
+        """Return a path of the file on this machine. A file of a bucket is copied to `folder`."""
 
     def locked(self, name: str) -> AbstractContextManager[None]:
-        """Keep everybody else out who uses the same name."""
+        """Hold the lock of this name, on all machines that share the storage."""
 
 
-def at_once(files: Files, work: Callable[[_T], _R], items: Iterable[_T]) -> list[_R]:
-    """Do the same for all items, as far as `files` gains from it side by side."""
+def in_parallel(files: Files, work: Callable[[_T], _R], items: Iterable[_T]) -> list[_R]:
+    """Return the result of `work` for each item, in parallel where `files` gains from it."""
     items = list(items)
-    threads = min(files.calls_at_once, len(items))
+    threads = min(files.parallel_calls, len(items))
     if threads <= 1:
         return [work(item) for item in items]
-    # Not loaded for a disk.
+    # A disk does not need it: loading it takes time.
     from concurrent.futures import ThreadPoolExecutor
     from contextvars import copy_context
 
-    # So that a survey holds for those who help, too.
+    # The threads must see the snapshot of this one.
     contexts = [copy_context() for _ in items]
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(lambda context, item: context.run(work, item), contexts, items))
@@ -134,9 +135,9 @@ def local_folder(files: Files) -> Path:
 
 
 class DiskFiles:
-    """Keeps files below a folder, through handles that refuse symbolic links."""
+    """Stores files below a folder. It opens folders by handles and refuses symbolic links."""
 
-    calls_at_once = 1
+    parallel_calls = 1
 
     def __init__(self, location: Path) -> None:
         self.location = Path(os.path.realpath(location))
@@ -147,13 +148,13 @@ class DiskFiles:
     def put(self, file: Path, name: str) -> None:
         with self._errors(name), self._opened(name, create=True) as (folder, last):
             seal(file)
-            # Within one file system, so the rename is atomic, and a rival
-            # writer of the same bytes can only replace them with themselves.
+            # One file system, so the rename is atomic. A concurrent writer of the same
+            # bytes can only replace the file with itself.
             os.rename(file, last, dst_dir_fd=folder)
             sync_folder(folder)
 
     def put_last(self, file: Path, name: str, seen: Content | None) -> None:
-        del seen  # on one disk, leases keep writers apart
+        del seen  # on a disk, leases keep writers apart
         self.put(file, name)
 
     def write(self, name: str, data: bytes) -> None:
@@ -182,7 +183,7 @@ class DiskFiles:
         folder, _, start = prefix.rpartition("/")
         yield from self._walk(folder, start)
 
-    def surveyed(self, prefixes: Sequence[str]) -> AbstractContextManager[None]:
+    def snapshot(self, prefixes: Sequence[str]) -> AbstractContextManager[None]:
         del prefixes
         return nullcontext()
 
@@ -217,7 +218,7 @@ class DiskFiles:
 
     @contextmanager
     def _opened(self, name: str, *, create: bool = False) -> Iterator[tuple[int, str]]:
-        """Yield a handle of the folder of a file, and what the file is called in it."""
+        """Yield a handle of the folder of a file, and its name in that folder."""
         *folders, last = name.split("/")
         with open_folder(self.location, *folders, create=create) as folder:
             yield folder, last
@@ -230,32 +231,32 @@ class DiskFiles:
                 yield file
 
     def _walk(self, folder: str, start: str = "") -> Iterator[FoundFile]:
-        for name, told in self._entries(folder):
+        for name, status in self._entries(folder):
             path = f"{folder}/{name}" if folder else name
             if not name.startswith(start) or (name.startswith(".") and not start):
                 continue
-            if stat.S_ISDIR(told.st_mode):
+            if stat.S_ISDIR(status.st_mode):
                 yield from self._walk(path)
             else:
-                # A link counts as empty, which no file of ours is.
-                size = told.st_size if stat.S_ISREG(told.st_mode) else 0
-                yield FoundFile(path, size, told.st_mtime, _version(told))
+                # Report links with size 0: no file of the stores is empty.
+                size = status.st_size if stat.S_ISREG(status.st_mode) else 0
+                yield FoundFile(path, size, status.st_mtime, _version(status))
 
     def _entries(self, folder: str) -> list[tuple[str, os.stat_result]]:
-        """Return what is in a folder; nothing if it is not there, or only a link to one."""
+        """Return the entries of a folder; none if it is missing or a symbolic link."""
         parts = folder.split("/") if folder else []
         with disk_errors(self.location / folder):
             try:
                 with open_folder(self.location, *parts) as handle:
                     names = sorted(os.listdir(handle))  # noqa: PTH208 - of a handle
-                    found = [(name, _look(name, handle)) for name in names]
+                    entries = [(name, _status(name, handle)) for name in names]
             except FileNotFoundError:
                 return []
             except OSError as exc:
                 if parts and exc.errno in (errno.ELOOP, errno.ENOTDIR):
                     return []
                 raise
-        return [(name, told) for name, told in found if told]
+        return [(name, status) for name, status in entries if status]
 
 
 def _write(name: str, data: bytes, folder: int) -> None:
@@ -267,11 +268,11 @@ def _write(name: str, data: bytes, folder: int) -> None:
 
 
 def _version(status: os.stat_result) -> str:
-    # Every write makes a new inode. No tool of backups can restore the time of its last change.
+    # Every write creates a new inode, and no backup tool can restore st_ctime.
     return f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
 
 
-def _look(name: str, folder: int) -> os.stat_result | None:
+def _status(name: str, folder: int) -> os.stat_result | None:
     try:
         return os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:

@@ -1,8 +1,7 @@
-"""A bucket of an object store that speaks S3, in place of the disk.
+"""Files in a bucket of an S3-compatible object store.
 
-An upload is there in full or not at all, and everybody sees it at once: S3
-promises that, and so do the servers that speak its language. Where and as whom
-is read by botocore from the usual AWS_* variables and files.
+S3 and compatible servers make uploads atomic and visible to all clients at once.
+botocore reads address and credentials from the usual AWS_* variables and files.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ from typing import Any, BinaryIO, TypeVar
 from spritz_cli.errors import InfrastructureError, MissingLibrary, StorageError
 from spritz_cli.models import ObjectPath
 from spritz_cli.retries import Retries
-from spritz_cli.storage.files.base import Content, FoundFile, at_once
+from spritz_cli.storage.files.base import Content, FoundFile, in_parallel
 from spritz_cli.storage.files.disk import FileRecord, Readable, disk_errors, measure_pieces
 from spritz_cli.storage.files.scratch import ScratchFolders
-from spritz_cli.storage.files.snapshot import Survey
+from spritz_cli.storage.files.snapshot import Snapshot
 
 try:
     from botocore.config import Config
@@ -43,24 +42,24 @@ try:
     )
 except ImportError as exc:
     raise MissingLibrary(
-        "films can be published to a bucket only with the package botocore",
-        hint="Run: pip install 'spritz-vidgen[s3]'",
+        "publishing films to a bucket needs the package botocore",
+        hint="Install spritz-vidgen with its extra `s3`, or run: pip install botocore",
     ) from exc
 
 _T = TypeVar("_T")
 
-#: In seconds. A server that hangs costs each request ATTEMPTS times as long at most.
+#: Seconds. A request to a server that hangs fails after ATTEMPTS times as long.
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 20.0
 ATTEMPTS = 3
 
-#: For a connection that breaks off in the middle of a download.
+#: For connections that break in the middle of a download.
 DOWNLOAD_RETRIES = Retries((0.0,) * (ATTEMPTS - 1))
 
-#: The same for whoever has a user waiting, who asks only once.
+#: Seconds for the only attempt of a process with a user waiting.
 QUICK_SECONDS = 3.0
 
-#: A lock that nobody took or freed for so long has lost its holder.
+#: Seconds after which an unchanged lock counts as left behind by a dead process.
 STALE_LOCK_SECONDS = 60.0
 LOCK_PATIENCE_SECONDS = 300.0
 
@@ -70,20 +69,20 @@ _TYPES = {
     ".vtt": "text/vtt",
     ".json": "application/json",
 }
-#: Whose files are looked at from a survey by this thread and those that help it.
-_SURVEY: ContextVar[tuple[BucketFiles | None, Survey | None]]
-_SURVEY = ContextVar("_SURVEY", default=(None, None))
+#: The snapshot that this thread, and the threads that work for it, read from.
+_SNAPSHOT: ContextVar[tuple[BucketFiles | None, Snapshot | None]]
+_SNAPSHOT = ContextVar("_SNAPSHOT", default=(None, None))
 
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 
 class BucketFiles:
-    """Keeps files below a prefix of a bucket; `scratch` is a folder of this machine.
+    """Stores files below a prefix of a bucket; `scratch` is a folder of this machine.
 
-    `quick`: rather an error within seconds than an answer after a minute.
+    `quick` gives up within seconds, for callers with a user waiting.
     """
 
-    calls_at_once = 16
+    parallel_calls = 16
 
     def __init__(
         self,
@@ -102,7 +101,7 @@ class BucketFiles:
 
     @property
     def server(self) -> str:
-        """Host and port of the server."""
+        """Host and port of the object store."""
         with object_errors("opening", self.location, "the object store"):
             return host_of(self._client.meta.endpoint_url)
 
@@ -116,19 +115,19 @@ class BucketFiles:
         if not self._put_if(name, data, seen):
             raise ObjectChanged(
                 f"another process has published {self.location / name} meanwhile",
-                hint="Run the same command again: it goes on from what is there.",
+                hint="Run the same command again: it continues from what is stored.",
             )
 
     def write(self, name: str, data: bytes) -> None:
         self._put(name, data)
 
     def read(self, name: str) -> Content | None:
-        survey = _survey_of(self, name)
-        if survey is None:
+        snapshot = _snapshot_of(self, name)
+        if snapshot is None:
             return self._read(name)
-        if not survey.knows(name):
-            survey.note(name, self._read(name))
-        return survey.recall(name)
+        if not snapshot.knows(name):
+            snapshot.note(name, self._read(name))
+        return snapshot.recall(name)
 
     def measure(self, name: str) -> FileRecord | None:
         with suppress(ObjectMissing):
@@ -136,38 +135,38 @@ class BucketFiles:
         return None
 
     def find(self, prefix: str) -> Iterator[FoundFile]:
-        survey = _survey_of(self, prefix)
-        found = survey.find(prefix) if survey else self._listed(prefix)
-        return (file for file in found if not _is_hidden(file.name, prefix))
+        snapshot = _snapshot_of(self, prefix)
+        files = snapshot.find(prefix) if snapshot else self._listed(prefix)
+        return (file for file in files if not _is_hidden(file.name, prefix))
 
     @contextmanager
-    def surveyed(self, prefixes: Sequence[str]) -> Iterator[None]:
-        survey = Survey(prefixes, at_once(self, self._listed, prefixes))
-        before = _SURVEY.set((self, survey))
+    def snapshot(self, prefixes: Sequence[str]) -> Iterator[None]:
+        snapshot = Snapshot(prefixes, in_parallel(self, self._listed, prefixes))
+        before = _SNAPSHOT.set((self, snapshot))
         try:
             yield
         finally:
-            _SURVEY.reset(before)
+            _SNAPSHOT.reset(before)
 
     def touch(self, name: str) -> None:
-        # By an upload of the same: not every server sees to the time when an object is copied
-        # onto itself. What a cleanup took meanwhile is not to come back.
+        # Upload the same bytes: not every server updates the time of an object that is copied
+        # onto itself. The condition keeps an object deleted that a cleanup has just deleted.
         seen = self.read(name)
         if seen is None or not self._put_if(name, seen.data, seen):
             raise StorageError(
                 f"{self.location / name} is gone",
-                hint="Run the same command again: it is made anew.",
+                hint="Run the same command again: it makes the film again.",
             )
 
     def delete(self, name: str) -> bool:
-        _end_survey(self)
-        there = any(found.name == name for found in self.find(name))
+        _end_snapshot(self)
+        exists = any(file.name == name for file in self.find(name))
         with self._errors("deleting", name):
             self._client.delete_object(**self._address(name))
-        return there
+        return exists
 
     def delete_empty_folder(self, name: str) -> None:
-        """Buckets have no folders."""
+        """Do nothing: buckets have no folders."""
 
     def local(self, name: str, folder: Path) -> Path:
         path = folder / PurePosixPath(name).name
@@ -176,18 +175,18 @@ class BucketFiles:
 
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:
-        """Hold a lock by an object of that name.
+        """Hold a lock: an object of that name.
 
-        A server that ignores conditions on uploads keeps nobody out.
+        It excludes nobody on servers that ignore conditions on uploads.
         """
-        mine = f"{socket.gethostname()} {os.getpid()} {uuid.uuid4().hex}".encode()
-        self._take_lock(name, mine)
+        token = f"{socket.gethostname()} {os.getpid()} {uuid.uuid4().hex}".encode()
+        self._take_lock(name, token)
         try:
             yield
         finally:
-            # At worst it goes stale.
+            # A lock that stays becomes stale.
             with suppress(StorageError):
-                self._free_lock(name, mine)
+                self._free_lock(name, token)
 
     def probe(self) -> bool:
         """Write, list, read and delete an object; False if the server ignores conditions."""
@@ -197,8 +196,8 @@ class BucketFiles:
             content = self.read(name)
             if content is None or not any(self.find(name)):
                 raise StorageError(
-                    f"{self.location / name} was written and is not there",
-                    hint="Use an object store that shows at once what was written.",
+                    f"{self.location / name} was written but cannot be found",
+                    hint="Use an object store that lists objects as soon as they are written.",
                 )
             return not self._put_if(name, b"again", None)
         finally:
@@ -214,54 +213,54 @@ class BucketFiles:
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.location.bucket, Prefix=self._key(prefix)
             )
-            told = [require(page, "IsTruncated") for page in pages]
+            complete = [require(page, "IsTruncated") for page in pages]
         own_prefix = self._key("")
-        return [_found(item, own_prefix) for page in told for item in page.get("Contents", ())]
+        return [_found(item, own_prefix) for page in complete for item in page.get("Contents", ())]
 
     def _put(self, name: str, body: bytes | BinaryIO, **conditions: str) -> None:
-        _end_survey(self)
+        _end_snapshot(self)
         with self._errors("writing", name):
             address = self._address(name)
             answer = self._client.put_object(**address, **_headers(name), Body=body, **conditions)
             require(answer, "ETag")
 
     def _put_if(self, name: str, data: bytes, seen: Content | None) -> bool:
-        """Upload unless somebody else has been there since; False if so."""
+        """Upload unless the object is no longer as `seen`; return whether it was uploaded."""
         condition = {"IfMatch": seen.version} if seen else {"IfNoneMatch": "*"}
         try:
             self._put(name, data, **condition)
         except ObjectOption:
-            # A server that cannot tell: leases keep writers apart, as on a disk.
+            # The server knows no conditions: leases keep writers apart, as on a disk.
             self._put(name, data)
         except (ObjectChanged, ObjectMissing):
-            # Or the answer to our own first try got lost.
-            found = self.read(name)
-            return found is not None and found.data == data
+            # Our own first attempt may have succeeded, with its answer lost.
+            stored = self.read(name)
+            return stored is not None and stored.data == data
         return True
 
-    def _take_lock(self, name: str, mine: bytes) -> None:
+    def _take_lock(self, name: str, token: bytes) -> None:
         seen: Content | None = None
         began = since = time.monotonic()
-        while not self._put_if(name, mine, None):
+        while not self._put_if(name, token, None):
             holder, now = self.read(name), time.monotonic()
             if holder != seen:
                 seen, since = holder, now
-            elif seen and now - since > STALE_LOCK_SECONDS and self._put_if(name, mine, seen):
+            elif seen and now - since > STALE_LOCK_SECONDS and self._put_if(name, token, seen):
                 return
             if now - began > LOCK_PATIENCE_SECONDS:
                 raise InfrastructureError(
-                    f"other processes hold {self.location / name} for minutes",
+                    f"other processes have held {self.location / name} for minutes",
                     hint="End the vidgen process that hangs, or delete that object.",
                 )
             time.sleep(random.uniform(0.05, 0.2))
 
-    def _free_lock(self, name: str, mine: bytes) -> None:
+    def _free_lock(self, name: str, token: bytes) -> None:
         holder = self.read(name)
-        if holder and holder.data == mine:
+        if holder and holder.data == token:
             self.delete(name)
 
     def _download(self, name: str, take: Callable[[Readable, str], _T]) -> _T:
-        """Hand the body and the ETag of an object to `take`, again if the connection breaks off."""
+        """Pass body and ETag of an object to `take`, again if the connection breaks."""
 
         def attempt() -> _T:
             with self._errors("reading", name):
@@ -283,22 +282,22 @@ class BucketFiles:
     @property
     def _client(self) -> Any:
         with self._connecting:
-            # Not shared with a forked child: both would read answers from one socket.
+            # A forked child needs its own: both would read answers from one socket.
             if self._connected[0] != os.getpid():
                 self._connected = os.getpid(), _connect(self._region, self._quick)
             return self._connected[1]
 
 
-def _survey_of(files: BucketFiles, name: str) -> Survey | None:
-    """Return the survey under way that tells about a name or prefix."""
-    owner, survey = _SURVEY.get()
-    return survey if survey and owner is files and survey.covers(name) else None
+def _snapshot_of(files: BucketFiles, name: str) -> Snapshot | None:
+    """Return the current snapshot if it covers a name or prefix."""
+    owner, snapshot = _SNAPSHOT.get()
+    return snapshot if snapshot and owner is files and snapshot.covers(name) else None
 
 
-def _end_survey(files: BucketFiles) -> None:
-    owner, survey = _SURVEY.get()
-    if survey and owner is files:
-        survey.over = True
+def _end_snapshot(files: BucketFiles) -> None:
+    owner, snapshot = _SNAPSHOT.get()
+    if snapshot and owner is files:
+        snapshot.over = True
 
 
 def _connect(region: str | None, quick: bool) -> Any:
@@ -309,8 +308,8 @@ def _connect(region: str | None, quick: bool) -> Any:
             connect_timeout=QUICK_SECONDS if quick else CONNECT_SECONDS,
             read_timeout=QUICK_SECONDS if quick else ANSWER_SECONDS,
             retries={"mode": "standard", "total_max_attempts": 1 if quick else ATTEMPTS},
-            max_pool_connections=BucketFiles.calls_at_once,
-            # Uploads are signed with their digest anyway, and not every server knows more.
+            max_pool_connections=BucketFiles.parallel_calls,
+            # Signatures cover the digest of an upload. Not every server knows other checksums.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         ),
@@ -318,7 +317,7 @@ def _connect(region: str | None, quick: bool) -> Any:
 
 
 def _found(item: Mapping[str, Any], own_prefix: str) -> FoundFile:
-    """Return an object that a listing names; `own_prefix` is that of all files."""
+    """Return an object of a listing; `own_prefix` is the prefix of all files."""
     modified_at, tag = item["LastModified"].timestamp(), item.get("ETag")
     version = f"{tag}-{item['Size']}-{modified_at}" if tag else ""
     return FoundFile(item["Key"].removeprefix(own_prefix), item["Size"], modified_at, version)
@@ -339,6 +338,6 @@ def _headers(name: str) -> dict[str, str]:
 
 
 def _is_hidden(name: str, prefix: str) -> bool:
-    """Whether a part of the name that begins after the prefix has a dot in front."""
+    """Whether a folder or file below the prefix starts with a dot."""
     rest = name.removeprefix(prefix)
     return "/." in (rest if prefix and not prefix.endswith("/") else f"/{rest}")

@@ -1,7 +1,7 @@
-"""What an object store can answer or fail at, in words that say what to do.
+"""Translates failures of an object store into errors with hints.
 
-Of what botocore tells, only codes and the words of the server are handed on:
-neither keys nor addresses with passwords in them.
+They quote only the codes and messages of the server: botocore's own texts may hold keys,
+or addresses with passwords.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from spritz_cli.models import ObjectPath
 
 
 class ObjectMissing(StorageError):
-    """The object is not there."""
+    """Raised when the object does not exist."""
 
 
 class ObjectLost(StorageError):
-    """The connection broke off half way."""
+    """Raised when the connection breaks in the middle of an answer."""
 
 
 class ObjectOption(StorageError):
-    """The server does not know what the request asks for."""
+    """Raised when the server does not implement what the request asks for."""
 
 
 class ObjectChanged(StorageError):
-    """The object is not, or no longer, what the request expected to find."""
+    """Raised when a condition on the object does not hold (any more)."""
 
 
 class NoAnswerOfS3(Exception):
-    """An answer lacks what all object stores tell."""
+    """Raised when an answer lacks a field that every object store sends."""
 
 
 @contextmanager
 def object_errors(doing: str, where: ObjectPath, server: str) -> Iterator[None]:
-    """Translate all that can go wrong while `doing` something, say "writing", `where`."""
+    """Translate every error of botocore; `doing` is a word such as "writing"."""
     try:
         yield
     except foreign.ClientError as exc:
@@ -55,38 +55,38 @@ def object_errors(doing: str, where: ObjectPath, server: str) -> Iterator[None]:
 
 
 def require(answer: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return an answer, if it tells what those of object stores do."""
+    """Return an answer that has this field; NoAnswerOfS3 if it has not."""
     if name not in answer:
         raise NoAnswerOfS3(name)
     return answer
 
 
 def host_of(address: str) -> str:
-    """Return host and port of an address, without a user or password."""
+    """Return host and port of an address, without user and password."""
     return urlsplit(address).netloc.rpartition("@")[2] or "the object store"
 
 
 def _refusal(exc: foreign.ClientError, doing: str, where: ObjectPath) -> StorageError:
-    code, status, told = _told(exc)
+    code, status, message = _fields(exc)
     if code == "NoSuchBucket":
         return StorageError(f"there is no bucket {where.bucket!r}", hint=_NO_BUCKET)
     if status == 404:
-        return ObjectMissing(f"{where} is not there", hint="`vidgen warm` makes what is missing.")
+        return ObjectMissing(f"{where} does not exist", hint="`vidgen warm` makes what is missing.")
     if status in (409, 412):
         return ObjectChanged(
             f"{where} was changed by another process meanwhile",
-            hint="Run the same command again: it goes on from what is there.",
+            hint="Run the same command again: it continues from what is stored.",
         )
     if code in _WRONG_REGION or status == 301:
         return StorageError(
             f"the bucket {where.bucket!r} is in another region", hint=_region_hint(exc)
         )
-    answer = f"{code}: {told}" if told else code
+    answer = f"{code}: {message}" if message else code
     kind = ObjectOption if status == 501 else StorageError
     return kind(f"{doing} failed: {answer}", hint=_hint(code, status, where))
 
 
-def _told(exc: foreign.ClientError) -> tuple[str, int, str]:
+def _fields(exc: foreign.ClientError) -> tuple[str, int, str]:
     error: Any = exc.response.get("Error", {})
     status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     return str(error.get("Code", status)), status, str(error.get("Message", ""))[:200]
@@ -98,7 +98,7 @@ def _hint(code: str, status: int, where: ObjectPath) -> str:
     if status == 403:
         return _RIGHTS.format(bucket=where.bucket)
     if status >= 500 or code in ("SlowDown", "RequestTimeout"):
-        return "The object store has trouble: run the same command again in a while."
+        return "The object store has a problem: run the same command again later."
     return "Check VIDGEN_VIDEOS_DIR, the AWS_* variables and the server that they name."
 
 
@@ -110,22 +110,22 @@ def _region_hint(exc: foreign.ClientError) -> str:
 
 
 def _trouble(exc: Exception, server: str) -> tuple[str, str]:
-    """Return what happened and what to do, for all that is no answer of the server."""
+    """Return message and hint of a failure that is not an answer of the server."""
     if isinstance(exc, foreign.NoCredentialsError | foreign.PartialCredentialsError):
         return "there are no complete AWS credentials", _CREDENTIALS
     if isinstance(exc, foreign.ProfileNotFound | foreign.CredentialRetrievalError):
-        return "the AWS credentials cannot be had", _CREDENTIALS
+        return "the AWS credentials cannot be loaded", _CREDENTIALS
     if isinstance(exc, foreign.SSLError):
-        return f"{server} has no certificate that this machine trusts", _CERTIFICATE
+        return f"this machine does not trust the certificate of {server}", _CERTIFICATE
     if isinstance(exc, foreign.EndpointConnectionError | foreign.ProxyConnectionError):
         return f"{server} cannot be reached", _SERVER
     if isinstance(exc, foreign.ConnectTimeoutError | foreign.ReadTimeoutError):
         return f"{server} does not answer", _SERVER
     if isinstance(exc, _LOST):
-        return f"the connection to {server} broke off", _SERVER
+        return f"the connection to {server} broke", _SERVER
     if isinstance(exc, OSError):
         return f"{exc.filename or ''}: {exc.strerror}".lstrip(": "), _DISK
-    return f"botocore refuses it with {type(exc).__name__}", _SETTINGS
+    return f"botocore raised {type(exc).__name__}", _SETTINGS
 
 
 _LOST = (
@@ -138,14 +138,14 @@ _WRONG_REGION = ("PermanentRedirect", "AuthorizationHeaderMalformed", "Temporary
 _NO_BUCKET = "Create it, or correct VIDGEN_VIDEOS_DIR."
 _RIGHTS = (
     "Grant these AWS credentials s3:ListBucket on arn:aws:s3:::{bucket}, and s3:GetObject, "
-    "s3:PutObject and s3:DeleteObject on all below it."
+    "s3:PutObject and s3:DeleteObject on all objects below it."
 )
 _BAD_KEYS = {
     "InvalidAccessKeyId": "Correct AWS_ACCESS_KEY_ID: the server does not know it.",
-    "SignatureDoesNotMatch": "Correct AWS_SECRET_ACCESS_KEY: it does not fit AWS_ACCESS_KEY_ID.",
+    "SignatureDoesNotMatch": "Correct AWS_SECRET_ACCESS_KEY: it does not match AWS_ACCESS_KEY_ID.",
     "ExpiredToken": "Sign in again: AWS_SESSION_TOKEN has expired.",
     "InvalidToken": "Correct or unset AWS_SESSION_TOKEN.",
-    "RequestTimeTooSkewed": "Set the clock of this machine: it differs from the server's.",
+    "RequestTimeTooSkewed": "Correct the clock of this machine: it differs from the server's.",
 }
 _CREDENTIALS = (
     "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; "

@@ -1,4 +1,4 @@
-"""Careful work with files: digests, sealed files, folders opened without following links."""
+"""Helpers for files on a disk: digests, rights, durability, folders opened without links."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from spritz_cli.errors import StorageError
 
 _CHUNK = 1 << 20
 
-#: The rights of a web server to films, which are public.
-_ENTER = 0o755
+#: Films are public: a web server must be able to enter their folders.
+_PUBLIC = 0o755
 
 
 class FileRecord(TypedDict):
-    """What a sidecar remembers of each file beside it."""
+    """The record that a sidecar keeps of each file beside it."""
 
     bytes: int
     sha256: str
 
 
 class Readable(Protocol):
-    """What can be read in pieces: an open file, or the body of an answer."""
+    """An open file, or the body of an answer."""
 
     def read(self, size: int = ..., /) -> bytes: ...
 
@@ -38,7 +38,7 @@ def measure(path: Path) -> FileRecord:
 
 
 def measure_pieces(file: Readable) -> FileRecord:
-    """Return the size and SHA-256 of all that is left to read."""
+    """Return the size and SHA-256 of everything left to read."""
     digest, length = hashlib.sha256(), 0
     while chunk := file.read(_CHUNK):
         digest.update(chunk)
@@ -59,7 +59,7 @@ def seal(path: Path) -> None:
 
 @contextmanager
 def rights_if_any() -> Iterator[None]:
-    """Go on where a file system does not let us change rights: mounts of buckets, of Windows."""
+    """Ignore the refusal of a file system that has no rights, such as a mounted bucket."""
     try:
         yield
     except OSError as exc:
@@ -68,28 +68,28 @@ def rights_if_any() -> Iterator[None]:
 
 
 def sync_folder(handle: int) -> None:
-    """Make what was created in a folder, or renamed into it, durable."""
+    """Make files and folders durable that were created in a folder or renamed into it."""
     try:
         os.fsync(handle)
     except OSError as exc:
-        # Some network file systems cannot. They write such changes through.
+        # Some network file systems do not support it: they write through.
         if exc.errno != errno.EINVAL:
             raise
 
 
 def create_public_folder(path: Path) -> None:
-    """Create a folder that everybody may enter whatever the umask, and its parents as usual."""
+    """Create a folder that everybody may enter, whatever the umask, and its parents as usual."""
     try:
         path.mkdir(parents=True)
     except FileExistsError:
         return
     with rights_if_any():
-        path.chmod(path.stat().st_mode | _ENTER)
+        path.chmod(path.stat().st_mode | _PUBLIC)
 
 
 @contextmanager
 def open_folder(root: Path, *names: str, create: bool = False) -> Iterator[int]:
-    """Yield a handle of the folder `root/names…`; a link on the way is an OSError."""
+    """Yield a handle of the folder `root/names…`; OSError if one of them is a symbolic link."""
     if create:
         create_public_folder(root)
     opened = [os.open(root, os.O_RDONLY | os.O_DIRECTORY)]
@@ -103,27 +103,27 @@ def open_folder(root: Path, *names: str, create: bool = False) -> Iterator[int]:
 
 
 def is_real_folder(path: Path) -> bool:
-    """Whether `path` is a folder and not a link to one."""
+    """Whether `path` is a folder, not a symbolic link to one."""
     return path.is_dir() and not path.is_symlink()
 
 
 @contextmanager
 def disk_errors(where: Path) -> Iterator[None]:
-    """Translate every OSError into a StorageError that says what to do."""
+    """Translate every OSError into a StorageError with a hint."""
     try:
         yield
     except OSError as exc:
         hint = _HINTS.get(exc.errno or 0, "Check the disk below the videos directory.")
-        raise StorageError(f"{_place(exc, where)}: {exc.strerror}", hint=hint) from exc
+        raise StorageError(f"{_path(exc, where)}: {exc.strerror}", hint=hint) from exc
 
 
 def _step(name: str, parent: int, *, create: bool) -> int:
     created = create and _create(name, parent)
     handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
-    # Hidden folders hold nothing that is published.
+    # Nothing in hidden folders is public.
     if created and not name.startswith("."):
         with rights_if_any():
-            os.fchmod(handle, os.fstat(handle).st_mode | _ENTER)
+            os.fchmod(handle, os.fstat(handle).st_mode | _PUBLIC)
     return handle
 
 
@@ -136,19 +136,21 @@ def _create(name: str, parent: int) -> bool:
     return True
 
 
-def _place(exc: OSError, where: Path) -> Path:
-    # A relative name belongs to a folder handle, of which only `where` knows the path.
+def _path(exc: OSError, where: Path) -> Path:
+    # Names are relative to a folder handle, and only `where` knows its path.
     return where / os.fsdecode(exc.filename) if isinstance(exc.filename, str | bytes) else where
 
 
 _FULL = "Free some space (`vidgen cleanup` removes old films), then run the same command again."
-_RIGHTS = "Give this user the right to write there, or choose another place with VIDGEN_VIDEOS_DIR."
+_RIGHTS = (
+    "Give this user the right to write there, or choose another folder with VIDGEN_VIDEOS_DIR."
+)
 _LINK = "A symbolic link or a file stands where vidgen keeps a folder: remove it."
 _HINTS = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
     errno.EFBIG: _FULL,
-    errno.EROFS: "The disk is read-only: choose another place with VIDGEN_VIDEOS_DIR.",
+    errno.EROFS: "The disk is read-only: choose another folder with VIDGEN_VIDEOS_DIR.",
     errno.EACCES: _RIGHTS,
     errno.EPERM: _RIGHTS,
     errno.ELOOP: _LINK,

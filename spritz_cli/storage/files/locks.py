@@ -1,4 +1,4 @@
-"""File locks: the kernel frees them when their holder dies, however it dies."""
+"""File locks. The kernel frees them when their holder dies, for whatever reason."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from pathlib import Path
 
 from spritz_cli.errors import InfrastructureError
 
-#: How long to wait for another process that should be done soon, in seconds.
+#: Seconds to wait for another process that holds a lock.
 PATIENCE = 30.0
 
 _PAUSE = 0.003
 
 
 def open_lock(path: Path) -> int:
-    """Return a handle of the lock file, which holds nothing yet."""
+    """Return a handle of the lock file that does not hold the lock yet."""
     return os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
 
 
 def take_lock(path: Path, kind: int) -> int:
-    """Return a handle that holds the lock; waits for it, but not for ever."""
+    """Return a handle that holds the lock; InfrastructureError after PATIENCE seconds."""
     handle = open_lock(path)
     try:
         for _ in until(PATIENCE):
             if try_lock(handle, kind):
                 return handle
         raise InfrastructureError(
-            f"another process holds {path} for more than {PATIENCE:.0f} s",
+            f"another process has held {path} for more than {PATIENCE:.0f} s",
             hint="End the vidgen process that hangs, then try again.",
         )
     except BaseException:
@@ -40,7 +40,7 @@ def take_lock(path: Path, kind: int) -> int:
 
 @contextmanager
 def held(path: Path, kind: int = fcntl.LOCK_EX) -> Iterator[None]:
-    """Hold the lock for the length of a `with` block."""
+    """Hold the lock while the block runs."""
     handle = take_lock(path, kind)
     try:
         yield
@@ -49,7 +49,7 @@ def held(path: Path, kind: int = fcntl.LOCK_EX) -> Iterator[None]:
 
 
 def try_lock(handle: int, kind: int) -> bool:
-    """Whether the lock could be had at once; it lasts until the handle is closed."""
+    """Take the lock if it is free, until the handle is closed; False if it is not free."""
     try:
         fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -58,7 +58,7 @@ def try_lock(handle: int, kind: int) -> bool:
 
 
 def until(seconds: float) -> Iterator[None]:
-    """Go round every few milliseconds until the time is up."""
+    """Yield every few milliseconds until the time is up."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         yield

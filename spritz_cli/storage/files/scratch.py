@@ -1,4 +1,4 @@
-"""Scratch directories that show whether their owner still lives."""
+"""Scratch directories that show whether their owner is alive."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from spritz_cli.storage.files.locks import held, take_lock, try_lock
 
 
 class ScratchFolders:
-    """Hands out `root/<uuid>/`, each with a `.lock` that its owner holds until it dies.
+    """Hands out folders `root/<uuid>/`, each with a `.lock` that its owner holds until it dies.
 
     `prepare` is called before `root` is created.
     """
@@ -27,7 +27,7 @@ class ScratchFolders:
 
     @contextmanager
     def new(self) -> Iterator[Path]:
-        """Yield an empty directory, removed at the end."""
+        """Yield an empty directory; it is removed after the block."""
         with disk_errors(self._root):
             scratch, lock = self._claim()
         try:
@@ -44,10 +44,10 @@ class ScratchFolders:
     def sweep(self) -> list[Path]:
         """Remove the directories whose owner is dead, and return those that are gone."""
         with self._sweeping():
-            found = self._find()
-            for folder in found:
+            abandoned = self._find()
+            for folder in abandoned:
                 shutil.rmtree(folder, ignore_errors=True)
-            return [folder for folder in found if not folder.exists()]
+            return [folder for folder in abandoned if not folder.exists()]
 
     def _claim(self) -> tuple[Path, int]:
         self._prepare()
@@ -74,8 +74,8 @@ class ScratchFolders:
 
     @contextmanager
     def _creating_or_sweeping(self, kind: int) -> Iterator[None]:
-        # Shared while a directory and its lock are created, exclusive while sweeping:
-        # so a directory without a held lock is certainly abandoned.
+        # Shared for creating a directory with its lock, exclusive for sweeping: a sweep never
+        # sees a new directory whose lock is not held yet.
         with held(self._root / ".lock", kind):
             yield
 

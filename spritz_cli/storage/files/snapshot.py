@@ -1,4 +1,4 @@
-"""What was in a bucket at one moment, for those who look at many of its files at once."""
+"""A snapshot of a bucket, for reports about many of its files."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from spritz_cli.storage.files.base import Content, FoundFile
 
 
-class Survey:
-    """The listings below some prefixes, and what was read since."""
+class Snapshot:
+    """The listings of some prefixes, and the contents read since."""
 
     def __init__(self, prefixes: Sequence[str], listings: Iterable[Iterable[FoundFile]]) -> None:
-        found = {file.name: file for listing in listings for file in listing}
+        files = {file.name: file for listing in listings for file in listing}
         self._prefixes = tuple(prefixes)
-        self._files = sorted(found.values(), key=_name)
+        self._files = sorted(files.values(), key=_name)
         self._contents: dict[str, Content | None] = {}
         self.over = False
 
     def covers(self, name: str) -> bool:
-        """Whether all that begins so was listed, and nothing was changed since."""
+        """Whether everything with this prefix was listed, and nothing was written since."""
         return not self.over and name.startswith(self._prefixes)
 
     def find(self, prefix: str) -> Iterator[FoundFile]:
-        """Yield what begins so, in the order of the names."""
+        """Yield the files with this prefix, sorted by name."""
         start = bisect_left(self._files, prefix, key=_name)
         for index in range(start, len(self._files)):
             if not self._files[index].name.startswith(prefix):
@@ -31,7 +31,7 @@ class Survey:
             yield self._files[index]
 
     def knows(self, name: str) -> bool:
-        """Whether a file was read before, or is not there."""
+        """Whether a file was read before, or does not exist."""
         return name in self._contents or next(self.find(name), None) is None
 
     def recall(self, name: str) -> Content | None:

@@ -1,1 +1,1 @@
-"""The Redis connection, and the embedded server."""
+"""Connections to Redis, and the embedded server."""

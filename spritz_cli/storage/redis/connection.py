@@ -1,7 +1,7 @@
-"""The Redis connection: to the server of REDIS_URL, or to an embedded one of our own.
+"""Opens the connection to Redis: to the server of REDIS_URL, or to the embedded server.
 
-The redis library is imported where it is used: to load it takes as long as the embedded
-server takes to start, and so both happen at once, or it is not loaded at all.
+Functions import the redis library when they need it. Loading it takes as long as starting
+the embedded server, so both happen in parallel, and some commands never load it.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ Patience = Literal["short", "normal", "long"]
 #: Seconds to wait for a connection.
 CONNECT_TIMEOUT = 5.0
 
-#: Seconds that a client of short patience waits for a connection, and for each reply.
+#: Seconds to wait for a connection, and for each reply, with short patience.
 SHORT_TIMEOUT = 1.0
 
-#: How long the trial of `writable` may stay if it cannot be deleted, in seconds.
-_TRIAL_SECONDS = 60
+#: Seconds after which the test key of `writable` expires if it cannot be deleted.
+_TEST_KEY_SECONDS = 60
 
 
 class OpenRedis:
-    """A client and where it is connected to; closing it may stop the embedded server."""
+    """A client and the URL of its server. Closing it may stop the embedded server."""
 
     def __init__(self, client: Redis, url: str, server: EmbeddedServer | None = None) -> None:
         self.client = client
@@ -47,7 +47,7 @@ class OpenRedis:
         self._server = server
 
     def close(self) -> None:
-        """Disconnect; whoever was the last client of the embedded server stops it."""
+        """Disconnect. The last client of the embedded server stops it."""
         self.client.close()
         if self._server:
             self._server.leave()
@@ -62,11 +62,11 @@ class OpenRedis:
 def open_redis(
     settings: Settings, *, patience: Patience = "normal", ping: bool = True
 ) -> OpenRedis:
-    """Connect to the server of `settings.redis_url`; without one, to the embedded server.
+    """Connect to the server of `settings.redis_url`, or without one to the embedded server.
 
-    A server that is named but cannot be reached is an error, never a reason to
-    use another one. Without `ping` the server is not asked for a first answer:
-    another process of this run has just had one.
+    Raises RedisUnavailable if that server cannot be reached; never falls back to
+    another one. Without `ping` the first request is left to the caller: another
+    process of the same run has just reached the server.
     """
     if settings.redis_url:
         client = connect(settings.redis_url, patience)
@@ -74,13 +74,13 @@ def open_redis(
             _require_answer(settings.redis_url, client, patience)
         return OpenRedis(client, settings.redis_url)
     server = EmbeddedServer(settings.state_dir / "redis", partial(import_module, "redis"))
-    return _open_embedded(server, partial(_reviving, server, patience))
+    return _open_embedded(server, partial(_reconnecting, server, patience))
 
 
 def open_reading(settings: Settings, meanwhile: Callable[[], object]) -> OpenRedis:
-    """Connect as `open_redis` does, for a command that only reads and is soon over.
+    """Connect like `open_redis`, for a short command that only reads.
 
-    `meanwhile` is called while an embedded server starts.
+    Calls `meanwhile` while an embedded server starts.
     """
     if settings.redis_url:
         return _open_plainly(settings.redis_url) or open_redis(settings)
@@ -89,7 +89,7 @@ def open_reading(settings: Settings, meanwhile: Callable[[], object]) -> OpenRed
 
 
 def connect(url: str, patience: Patience = "normal", *, decode_responses: bool = True) -> Redis:
-    """Return a client that connects when it is first used. RQ needs `decode_responses=False`."""
+    """Return a client that connects on first use. RQ needs `decode_responses=False`."""
     from redis import DriverInfo, Redis, __version__
 
     _require_unambiguous(url)
@@ -97,12 +97,12 @@ def connect(url: str, patience: Patience = "normal", *, decode_responses: bool =
         return Redis.from_url(
             url,
             decode_responses=decode_responses,
-            # Told nothing, each connection would look for it in the library's metadata.
+            # Without it, each connection reads the metadata of the library.
             driver_info=DriverInfo(lib_version=__version__),
             **_limits(patience),
         )
     except ValueError:
-        # `from None`: the message of urllib may quote a part of the password.
+        # `from None`: the message of urllib may contain a part of the password.
         raise UsageError(
             f"REDIS_URL is not the address of a Redis server: {printable(url)}",
             hint="Use redis://HOST:PORT/0, rediss://… for TLS, or unix:///PATH.",
@@ -110,17 +110,17 @@ def connect(url: str, patience: Patience = "normal", *, decode_responses: bool =
 
 
 def writable(client: Redis) -> None:
-    """Write and delete a key; RedisUnavailable says why the server refuses."""
+    """Write and delete a test key; RedisUnavailable if the server refuses."""
     from spritz_cli.storage.redis.errors import redis_errors
 
     name = f"video:doctor:{uuid.uuid4().hex}"
     with redis_errors():
-        client.set(name, "1", ex=_TRIAL_SECONDS)
+        client.set(name, "1", ex=_TEST_KEY_SECONDS)
         client.delete(name)
 
 
 def printable(url: str) -> str:
-    """Return the url without its password, also if it is malformed."""
+    """Return the URL without its password, even if the URL is malformed."""
     hidden = re.sub(r"(://[^:@/]*):.*@", r"\1:***@", url)
     hidden = re.sub(r"://:[^@*]+$", "://:***", hidden)
     return re.sub(r"([?&]password=)[^&]*", r"\1***", hidden)
@@ -138,14 +138,14 @@ def _reading(url: str, open_library: Callable[[], Redis]) -> Redis | None:
 
 
 def _reading_embedded(server: EmbeddedServer) -> Redis:
-    library = partial(_reviving, server)
+    library = partial(_reconnecting, server)
     return _reading(server.url, library) or library()
 
 
-def _reviving(server: EmbeddedServer, patience: Patience = "normal") -> Redis:
-    from spritz_cli.storage.redis.reconnecting import reviving_client
+def _reconnecting(server: EmbeddedServer, patience: Patience = "normal") -> Redis:
+    from spritz_cli.storage.redis.reconnecting import reconnecting_client
 
-    return reviving_client(server, _retry(patience))
+    return reconnecting_client(server, _retry(patience))
 
 
 def _open_embedded(server: EmbeddedServer, open_client: Callable[[], Redis]) -> OpenRedis:
@@ -153,7 +153,7 @@ def _open_embedded(server: EmbeddedServer, open_client: Callable[[], Redis]) -> 
         server.join()
         return OpenRedis(open_client(), server.url, server)
     except BaseException:
-        # Ctrl-C, say: nobody else knows that there is a server to leave.
+        # Also on Ctrl-C: no other code knows that the server was joined.
         server.leave()
         raise
 
@@ -179,11 +179,11 @@ def _limits(patience: Patience) -> dict[str, Any]:
 
 
 def _require_unambiguous(url: str) -> None:
-    # Half of such a password would be looked up as the name of the host, and shown.
+    # A part of such a password would be taken for the host, and shown in errors.
     try:
         clear = _at_sign_is_in_place(urlsplit(url))
     except ValueError:
-        # Not an address at all: left to the redis library to refuse.
+        # Not an address at all: the redis library refuses it.
         clear = True
     if not clear:
         raise UsageError(
@@ -195,7 +195,7 @@ def _require_unambiguous(url: str) -> None:
 def _at_sign_is_in_place(parts: SplitResult) -> bool:
     names = [item.partition("=")[0] for item in parts.query.split("&")]
     after_host = [parts.fragment, *names]
-    # The path of a socket may have one, unless the authority seems to end too early.
+    # The path of a socket may contain one, unless the authority seems to end too early.
     if parts.scheme != "unix" or (parts.netloc and "@" not in parts.netloc):
         after_host.append(parts.path)
     return parts.netloc.count("@") <= 1 and not any("@" in text for text in after_host)
@@ -204,10 +204,10 @@ def _at_sign_is_in_place(parts: SplitResult) -> bool:
 def _require_answer(url: str, client: Redis, patience: Patience) -> None:
     from redis import RedisError
 
-    # A client of long patience would wait for a server that was never there.
-    asker = connect(url) if patience == "long" else client
+    # A client with long patience would wait for a server that never existed.
+    first = connect(url) if patience == "long" else client
     try:
-        asker.ping()
+        first.ping()
     except RedisError as exc:
         client.close()
         raise RedisUnavailable(
@@ -215,5 +215,5 @@ def _require_answer(url: str, client: Redis, patience: Patience) -> None:
             hint="Start that server or correct REDIS_URL; unset it to use the embedded one.",
         ) from exc
     finally:
-        if asker is not client:
-            asker.close()
+        if first is not client:
+            first.close()

@@ -1,11 +1,11 @@
 """The embedded server: a real Valkey or Redis on a private Unix socket.
 
-Concurrent processes share it and the last one out stops it. File locks decide
-everything, because the kernel frees them when a process dies, however it dies:
+Concurrent processes share it, and the last one stops it. File locks keep track,
+because the kernel frees them when a process dies for whatever reason:
 
-    start.lock    held while somebody looks for the server or starts it
+    start.lock    held while a process looks for the server or starts it
     server.lock   inherited by the server: if it is free, the server is dead
-    clients.lock  shared by every client; a client that gets it alone is the last
+    clients.lock  shared by all clients: the one that gets it exclusively is the last
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from spritz_cli.errors import RedisUnavailable, StorageError
 from spritz_cli.storage.files.locks import PATIENCE, held, open_lock, take_lock, try_lock, until
 from spritz_cli.storage.redis.server_binary import server_binary
 
-#: How often a server that is killed while it starts is started again.
+#: Attempts to start a server that is killed while it starts.
 ATTEMPTS = 3
 
-#: How long a single answer may take, in seconds; who gets none asks again.
+#: Seconds to wait for an answer before asking again.
 ANSWER_SECONDS = 5.0
 
-#: The longest socket path that every system accepts, in bytes.
+#: The longest path of a socket that every system accepts, in bytes.
 LONGEST_SOCKET_PATH = 100
 
-#: A log larger than this starts anew, in bytes.
+#: A larger log is deleted at the next start, in bytes.
 LONGEST_LOG = 1_000_000
 
-#: A history longer than this, and twice as long as the data, is written anew. Each start reads
-#: it: by default it would grow to 64 MB in some months, and then cost half a second.
+#: The append-only file is rewritten when it is larger than this and twice as large as the data.
+#: Each start reads it. By default it grows to 64 MB in some months, which costs half a second.
 REWRITTEN_FROM = "256kb"
 
 _log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ _log = logging.getLogger(__name__)
 class EmbeddedServer:
     """The server whose locks, data and log are in `folder`: `join` it, then `leave` it.
 
-    `meanwhile` is called while the server starts.
+    Calls `meanwhile` while the server starts.
     """
 
     def __init__(self, folder: Path, meanwhile: Callable[[], object] = lambda: None) -> None:
@@ -64,32 +64,32 @@ class EmbeddedServer:
 
     @property
     def url(self) -> str:
-        """The address of the running server."""
+        """The URL of the running server."""
         return f"unix://{quote(str(self._socket))}"
 
     def join(self) -> None:
-        """Become a client; start the server unless it runs."""
+        """Become a client. Start the server unless it runs."""
         with _folder_errors(self.folder):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with held(self.folder / "start.lock"):
-                # Waits here for a last client that is just stopping the server.
+                # Waits here while a former last client stops the server.
                 self._clients = take_lock(self.folder / "clients.lock", fcntl.LOCK_SH)
                 _joined.add(self)
                 try:
                     self._ensure_running()
                 except BaseException:
-                    # Ctrl-C, say: what we have just started must not outlive us.
+                    # Also on Ctrl-C: a server that was just started must not stay behind.
                     self.leave()
                     raise
 
-    def revive(self) -> None:
-        """Start the server again if it died although we are its client."""
+    def restart(self) -> None:
+        """Start the server again if it died while this process is its client."""
         if self._clients is not None:
             with _folder_errors(self.folder), held(self.folder / "start.lock"):
                 self._ensure_running()
 
     def leave(self) -> None:
-        """Stop being a client; the last one stops the server, which saves its data."""
+        """Stop being a client. The last one stops the server, which saves its data."""
         clients, self._clients = self._clients, None
         _joined.discard(self)
         if clients is None:
@@ -99,25 +99,25 @@ class EmbeddedServer:
                 self._stop()
         finally:
             os.close(clients)
-            self._let_go()
+            self._detach()
 
     def share(self) -> int | None:
-        """Return a second hold on the clients' lock, for the child of a fork to keep."""
+        """Return a second handle of clients.lock, for a forked child."""
         if self._clients is None:
             return None
-        # The folder may have been deleted under us: then there is nothing to hold.
+        # The folder may have been deleted meanwhile: then there is nothing to lock.
         with suppress(OSError):
             return take_lock(self.folder / "clients.lock", fcntl.LOCK_SH)
         return None
 
     def use_share(self, share: int | None) -> None:
-        """Hold the clients' lock by `share` instead of by what the parent had."""
+        """Hold clients.lock by `share` instead of by the handle of the parent."""
         if self._clients is not None:
             os.close(self._clients)
         self._clients = share
 
     def _ensure_running(self) -> None:
-        # A server that was just killed may still hold its lock and then not answer.
+        # A server that was just killed may still hold its lock without answering.
         if not (self._is_alive() and self._await_answer()):
             self._start()
 
@@ -127,7 +127,7 @@ class EmbeddedServer:
         for _ in range(ATTEMPTS):
             if self._launch(program, version):
                 break
-            # Killed while it started: no reason to doubt its data.
+            # A server that was killed while it started says nothing about its data.
             if self._process and self._process.wait() > 0:
                 self._start_without_data(program, version)
                 break
@@ -135,11 +135,11 @@ class EmbeddedServer:
             raise self._failure(f"the embedded Redis server does not start ({program})")
 
     def _start_without_data(self, program: Path, version: str) -> None:
-        # Damaged data would stop every start, and the store can rebuild the manifest.
+        # Damaged data would prevent every start, and the store can rebuild the manifest.
         aside = self._set_aside_data("damaged")
         if self._launch(program, version):
             return
-        # The data is not to blame.
+        # The data was not the cause.
         self._reap()
         shutil.rmtree(self._data)
         aside.rename(self._data)
@@ -158,15 +158,15 @@ class EmbeddedServer:
 
     def _spawn(self, program: Path, lock: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            # A file, not stdin: if we are killed now, the server must not start with defaults.
+            # Not by stdin: if this process is killed now, the server would start with defaults.
             [program, self._configuration_file],
             stdin=subprocess.DEVNULL,
-            # A server that kept our output open would keep `vidgen … | tail` waiting.
+            # If the server kept our output open, `vidgen … | tail` would never end.
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd=self.folder,
             pass_fds=(lock,),
-            # Ctrl-C is meant for us, not for a server that others use as well.
+            # Ctrl-C must not reach a server that other processes use.
             start_new_session=True,
         )
 
@@ -201,7 +201,7 @@ class EmbeddedServer:
         )
 
     def _await_answer(self) -> bool:
-        """Whether the server answers; False as soon as it is dead."""
+        """Wait for an answer of the server; return False as soon as it is dead."""
         for _ in until(PATIENCE):
             if self._ask(b"PING").startswith(b"+PONG"):
                 return True
@@ -215,18 +215,18 @@ class EmbeddedServer:
                 self._reap()
                 self._remove_runtime_folder()
                 return
-            # Again and again: one that is just starting does not listen yet.
+            # Repeatedly: a server that is just starting does not listen yet.
             self._ask_to_stop()
         _log.warning("the embedded Redis server does not stop; its log is %s", self._log_file)
 
     def _ask_to_stop(self) -> None:
-        # By force, since a full disk must not keep it alive; before Redis 7 there is no force.
+        # FORCE: a full disk must not keep it alive. Before Redis 7 there is no FORCE.
         for command in (b"SHUTDOWN FORCE", b"SHUTDOWN"):
             if not self._ask(command).startswith(b"-"):
                 break
 
     def _ask(self, command: bytes) -> bytes:
-        """Return the first bytes of the answer; none if there is none."""
+        """Return the first bytes of the answer, empty without one."""
         path = os.fspath(self._socket)
         with suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(ANSWER_SECONDS)
@@ -236,7 +236,7 @@ class EmbeddedServer:
         return b""
 
     def _remove_runtime_folder(self) -> None:
-        # Nobody else can be starting a server: that waits for the lock that we hold.
+        # No other process can be starting a server: it would wait for clients.lock.
         with suppress(OSError):
             path = self._socket
             if path.parent != self.folder:
@@ -247,9 +247,9 @@ class EmbeddedServer:
         if self._process:
             self._process.wait(PATIENCE)
 
-    def _let_go(self) -> None:
+    def _detach(self) -> None:
         if self._process and self._process.poll() is None:
-            # It outlives the process that started it, for the sake of the other clients.
+            # Other clients still use it. Keep Popen from reporting a child left behind.
             self._process.returncode = 0
 
     def _is_alive(self) -> bool:
@@ -273,7 +273,7 @@ class EmbeddedServer:
 
     @property
     def _socket(self) -> Path:
-        # As the starter wrote it: another process may have another temporary folder.
+        # The process that started the server wrote it. Ours may have another temporary folder.
         return Path(os.fsdecode((self.folder / "socket").read_bytes()))
 
     def _choose_socket(self) -> Path:
@@ -289,7 +289,7 @@ class EmbeddedServer:
         return private / "redis.sock"
 
     def _set_aside_unreadable_data(self, version: str) -> None:
-        # Another brand or an older version refuses the data, or silently starts empty.
+        # Another brand or an older version refuses the data, or starts empty without a word.
         stamp = self._data / "version"
         if self._data.is_dir():
             stored = stamp.read_text("utf-8") if stamp.exists() else "unknown 0"
@@ -314,15 +314,15 @@ def _can_read(version: str, stored: str) -> bool:
 
 
 def _runtime_folder() -> Path:
-    mine = Path(f"/run/user/{os.getuid()}")
-    return mine if os.access(mine, os.W_OK) else Path(tempfile.gettempdir())
+    own = Path(f"/run/user/{os.getuid()}")
+    return own if os.access(own, os.W_OK) else Path(tempfile.gettempdir())
 
 
 def _require_private(folder: Path) -> None:
     state = folder.lstat()
     if not folder.is_dir() or folder.is_symlink() or state.st_uid != os.getuid():
         raise StorageError(
-            f"{folder} belongs to somebody else",
+            f"{folder} belongs to another user",
             hint="Remove it, or choose a shorter path for the state directory.",
         )
     folder.chmod(0o700)
@@ -343,8 +343,8 @@ def _folder_errors(folder: Path) -> Iterator[None]:
         ) from exc
 
 
-# Locks belong to the open file: without a hold of its own, the child of a fork
-# would lose its parent's as soon as the parent leaves, and with it the server.
+# A forked child shares the lock of its parent's handle, and would lose it, and with it the
+# server, as soon as the parent leaves. So it gets a handle of its own.
 _joined: weakref.WeakSet[EmbeddedServer] = weakref.WeakSet()
 _forking = threading.local()
 

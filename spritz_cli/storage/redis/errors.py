@@ -1,4 +1,4 @@
-"""No exception of the redis library leaves the storage package."""
+"""Translates errors of the redis library: none of them leaves the storage package."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _hint(exc: RedisError) -> str:
     from redis import exceptions
 
     if isinstance(exc, exceptions.OutOfMemoryError):
-        return "The server is full: raise its maxmemory or delete what else is stored there."
+        return "The server is full: raise its maxmemory, or delete other data from it."
     if isinstance(exc, exceptions.ReadOnlyError):
         return "This server is a replica: set REDIS_URL to the primary."
     if isinstance(exc, exceptions.AuthenticationError | exceptions.NoPermissionError):

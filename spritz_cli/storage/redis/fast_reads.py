@@ -1,8 +1,8 @@
-"""Reads for commands that are soon over, without the redis library.
+"""Reads from Redis for short commands, without the redis library.
 
-To load that library takes longer than all else that `vidgen status` does. A server whose
-address says it all is asked through hiredis, which is the library's own parser. For anything
-but reads, and as soon as something goes wrong, the library is loaded and does it instead.
+Loading that library takes longer than the rest of `vidgen status`. A server with a simple
+address is asked through hiredis, the parser that the library uses too. For everything but
+reads, and after the first failure, the library is loaded and takes over.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 Command = tuple[str, ...]
 
-#: A connection that broke or took too long, an answer that is no text, none at all, or a refusal.
+#: A broken or slow connection, an answer that is not text, or an error of the server.
 FAILURES = (OSError, ValueError, hiredis.HiredisError)
 
-#: Seconds to wait for the server; who waits longer waits with the library.
+#: Seconds to wait for the server. The library, which takes over then, waits longer.
 ANSWER_SECONDS = 1.0
 
 PORT = 6379
@@ -34,15 +34,15 @@ _MORE = object()
 
 
 class Connection:
-    """A connection that answers batches of commands."""
+    """A connection that sends commands in batches."""
 
     def __init__(self, opened: socket.socket) -> None:
         self._socket = opened
         self._reader = hiredis.Reader(encoding="utf-8", notEnoughData=_MORE)
 
     def ask(self, commands: Sequence[Command]) -> list[Any]:
-        """Send all commands at once; raises one of FAILURES, also if any is refused."""
-        # Untyped: the library's stub knows commands of one word.
+        """Send all commands and return their answers; raises one of FAILURES if any fails."""
+        # Untyped: the stub of hiredis only knows commands of one word.
         pack: Any = hiredis.pack_command
         self._socket.sendall(b"".join(map(pack, commands)))
         answers = [self._answer() for _ in commands]
@@ -64,9 +64,9 @@ class Connection:
 
 
 class ReadingClient:
-    """Does what a client of the library does; quickly, as long as it is only asked to read.
+    """Behaves like a client of the library, but loads the library only for other than reads.
 
-    Belongs to one thread.
+    Not thread-safe.
     """
 
     def __init__(self, connection: Connection, open_library: Callable[[], Redis]) -> None:
@@ -75,7 +75,7 @@ class ReadingClient:
 
     @cached_property
     def library(self) -> Redis:
-        """The client that knows everything."""
+        """A client of the redis library."""
         return self._open_library()
 
     def pipeline(self, transaction: bool = True) -> Any:
@@ -85,7 +85,7 @@ class ReadingClient:
         return self.pipeline(transaction=False).hmget(name, keys).execute()[0]
 
     def register_script(self, script: str) -> Callable[..., Any]:
-        """Return a function that has the script registered when it is first called."""
+        """Return a function that registers the script with its first call."""
 
         def run(**arguments: Any) -> Any:
             return self.library.register_script(script)(**arguments)
@@ -102,7 +102,7 @@ class ReadingClient:
 
 
 class Batch:
-    """Reads that are sent together, like a pipeline of the library."""
+    """Reads that are sent in one batch, like a pipeline of the library."""
 
     def __init__(self, client: ReadingClient) -> None:
         self._client = client
@@ -121,7 +121,7 @@ class Batch:
         try:
             return self._client.connection.ask(self._commands)
         except FAILURES:
-            # What is still to come on it would answer the wrong question.
+            # Late answers on it would be taken for those of the next batch.
             self._client.connection.close()
             return self._by_library(raise_on_error)
 
@@ -139,8 +139,8 @@ class Batch:
 def plain_connection(url: str) -> Connection | None:
     """Connect to redis://[[USER]:PASSWORD@]HOST[:PORT][/DB] or unix:///PATH.
 
-    None if the address says more than that, or if the server is not there, refuses or is too
-    old for RESP3: the library knows what to do, or to say, then.
+    Returns None for any other address, and if the server cannot be reached, refuses the
+    connection or does not speak RESP3. The library handles these cases.
     """
     try:
         parts = urlsplit(url)
@@ -171,10 +171,10 @@ def _opened(parts: SplitResult) -> socket.socket:
 
 
 def _greeting(parts: SplitResult) -> list[Command]:
-    """Return the commands that a connection begins with; ValueError if that is not all."""
+    """Return the first commands of a connection; ValueError for an address with other parts."""
     plain = parts.scheme == "redis" or (parts.scheme == "unix" and not parts.netloc)
     if not plain or parts.query or parts.fragment or (parts.username and not parts.password):
-        raise ValueError("not an address that says it all")
+        raise ValueError("not a simple address")
     hello: Command = ("HELLO", "3")
     if parts.password:
         hello += ("AUTH", unquote(parts.username or "default"), unquote(parts.password))

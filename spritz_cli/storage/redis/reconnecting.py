@@ -1,4 +1,4 @@
-"""Connections that start the embedded server again if it died while we were its client."""
+"""Connections that restart the embedded server if it dies while this process is its client."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from redis.retry import Retry
 from spritz_cli.storage.redis.embedded_server import EmbeddedServer
 
 
-def reviving_client(server: EmbeddedServer, retry: Retry) -> Redis:
-    """Return a client of a server that we have joined."""
+def reconnecting_client(server: EmbeddedServer, retry: Retry) -> Redis:
+    """Return a client of a server that this process has joined."""
     pool = ConnectionPool.from_url(
         server.url,
-        connection_class=_RevivingConnection,
+        connection_class=_ReconnectingConnection,
         server=server,
         decode_responses=True,
         retry=retry,
@@ -22,7 +22,7 @@ def reviving_client(server: EmbeddedServer, retry: Retry) -> Redis:
     return Redis.from_pool(pool)
 
 
-class _RevivingConnection(UnixDomainSocketConnection):
+class _ReconnectingConnection(UnixDomainSocketConnection):
     def __init__(self, *, server: EmbeddedServer, **options: Any) -> None:
         super().__init__(**options)  # type: ignore[no-untyped-call]
         self._server = server
@@ -31,5 +31,5 @@ class _RevivingConnection(UnixDomainSocketConnection):
         try:
             return super()._connect()  # type: ignore[no-untyped-call]
         except OSError:
-            self._server.revive()
+            self._server.restart()
             return super()._connect()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Find a Redis server program that runs on this machine."""
+"""Finds a Redis server program for the embedded server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TIMEOUT = 30.0
 
 
 def server_binary() -> tuple[Path, str]:
-    """Return a server program that runs here, and its brand and major version ("valkey 9")."""
+    """Return a program that runs on this machine, with brand and major version ("valkey 9")."""
     for program in _candidates():
         if version := _version(program):
             return program, version
@@ -33,8 +33,8 @@ def _candidates() -> Iterator[Path]:
         binaries = Path(folder) / "_binaries"
         yield binaries / f"{platform.system().lower()}-{machine}" / "valkey-server"
     for name in ("valkey-server", "redis-server"):
-        if found := shutil.which(name):
-            yield Path(found)
+        if program := shutil.which(name):
+            yield Path(program)
 
 
 def _version(program: Path) -> str | None:
@@ -44,5 +44,5 @@ def _version(program: Path) -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    found = re.match(r"(\w+) server v=(\d+)\.", answer.stdout)
-    return f"{found[1].lower()} {found[2]}" if found else None
+    match = re.match(r"(\w+) server v=(\d+)\.", answer.stdout)
+    return f"{match[1].lower()} {match[2]}" if match else None
