@@ -1,18 +1,18 @@
-# Two commands from a bare checkout: `make warm` and `make test`. Each first sees to .venv.
-# Paths are relative and quoted, tools run as `python -m`: a checkout path may hold spaces.
+# From a bare checkout: `make warm` makes the films, `make test` runs the tests. Both install
+# .venv first. A checkout's path may contain spaces: paths are relative, tools run as `python -m`.
 .DEFAULT_GOAL := help
 .SUFFIXES:
 
 PY := .venv/bin/python
 ARGS ?=
 
-.PHONY: help install warm plan status doctor test golden test-all test-s3 test-kills test-gateways lint format check lock drill drill-scale bench-peers wheel clean
+.PHONY: help install warm plan status doctor test cover golden test-all test-s3 test-kills test-gateways lint format check lock drill drill-scale bench-peers wheel clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
-	@echo '  ARGS="..." is handed on, e.g. make warm ARGS="--sync --workers 2"'
+	@echo '  ARGS="..." is passed on, e.g. make warm ARGS="--sync --workers 2"'
 
-install: ## Make .venv from requirements.lock, and see to libcairo
+install: ## Install requirements.lock into .venv, and libcairo if it is missing
 	@sh scripts/environment
 
 warm: install ## Make every film of templates.yaml that is missing or stale
@@ -24,19 +24,22 @@ plan: install ## Show what `make warm` would do, and why
 status: install ## Show what is published
 	@$(PY) -m spritz_cli status $(ARGS)
 
-doctor: install ## Check this machine, with fixes
+doctor: install ## Check this machine and suggest fixes
 	@$(PY) -m spritz_cli doctor $(ARGS)
 
 test: install ## Run the tests
 	@$(PY) -m pytest -n auto $(ARGS)
 
-golden: install ## Write the golden frames anew, after looking at the films
+cover: ## Run the tests and measure their coverage
+	@$(MAKE) --no-print-directory test ARGS="--cov $(ARGS)"
+
+golden: install ## Update the golden frames (look at the films first)
 	@$(PY) -m tests.golden.write
 
 test-all: install ## Run the slow tests too
 	@$(PY) -m pytest -n auto -m "not long" $(ARGS)
 
-test-s3: install ## Test buckets on two servers that speak S3 (installs rclone into .venv, once)
+test-s3: install ## Test buckets on two S3 servers (installs rclone into .venv, once)
 	@sh scripts/rclone
 	@$(PY) -m pytest -n auto -m "slow or not slow" $(ARGS) \
 		tests/contracts/test_stores.py tests/integration/test_s3.py tests/unit/test_bucket.py
@@ -44,7 +47,7 @@ test-s3: install ## Test buckets on two servers that speak S3 (installs rclone i
 test-kills: install ## Kill 200 purchases of footage at random instants (20 minutes)
 	@$(PY) -m pytest -s -o faulthandler_timeout=0 -m long tests/integration/test_purchase_kills.py $(ARGS)
 
-test-gateways: install ## Buy footage through servers of others (installs 830 MB of them, once)
+test-gateways: install ## Buy footage through third-party servers (installs 830 MB, once)
 	@sh tests/gateways/setup
 	@$(PY) -m tests.gateways.run $(ARGS)
 
@@ -55,29 +58,31 @@ lint: install ## Check style, types, import direction, and every film of the cat
 	@$(PY) -c 'from importlinter.cli import lint_imports_command as lint; lint()'
 	@$(PY) -m spritz_cli lint
 
-format: install ## Put imports and layout in order
+format: install ## Sort the imports and format the code
 	@$(PY) -m ruff check --fix-only --quiet .
 	@$(PY) -m ruff format .
 
-check: lint test ## What .ci/run asks of every change
+check: lint cover ## Run lint and the tests, like .ci/run
 
-lock: install ## Resolve pyproject.toml into requirements.lock (ARGS=--upgrade: newest)
+lock: install ## Resolve both pyproject.toml into requirements.lock (ARGS=--upgrade: newest)
 	@$(PY) -m pip --quiet install uv==0.13.9
 	@$(PY) -m uv --quiet pip compile pyproject.toml --extra dev --universal \
-		--generate-hashes --no-header --no-emit-index-url --output-file requirements.lock $(ARGS)
+		--generate-hashes --no-header --no-emit-index-url \
+		--no-emit-package spritz-vidgen-reader --output-file requirements.lock $(ARGS)
 
-drill: install ## Rehearse faults: kills, a lost Redis, a wrong clock (ARGS="--times 50 --fault kill-worker")
+drill: install ## Inject faults: kills, a lost Redis, a wrong clock (ARGS="--times 50 --fault kill-worker")
 	@$(PY) -m tests.drill $(ARGS)
 
 drill-scale: install ## Make a large catalog on two hosts, and the same films in three ways
 	@$(PY) -m tests.drill.scale $(ARGS)
 	@$(PY) -m tests.drill.films
 
-bench-peers: install ## Measure one scene with other tools too (installs 1.4 GB of them, once)
+bench-peers: install ## Measure one scene with other tools too (installs 1.4 GB, once)
 	@sh bench/peers/setup
 	@$(PY) bench/peers/run.py $(ARGS)
 
-wheel: install ## Build the wheel into dist/
+wheel: install ## Build both wheels into dist/
+	@cd reader && ../$(PY) -m hatchling build -t wheel -d ../dist
 	@$(PY) -m hatchling build -t wheel
 
 clean: ## Remove .venv, caches and builds; films and Redis data stay

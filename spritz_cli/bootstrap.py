@@ -1,4 +1,4 @@
-"""The one place that picks implementations."""
+"""Services: the one place that chooses implementations and wires them together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import cached_property, partial
 from importlib import import_module
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from spritz_cli.models import ObjectPath, micros
@@ -17,7 +16,7 @@ from spritz_cli.storage.videos import VideoStore
 
 if TYPE_CHECKING:
     from spritz_cli.catalog.loader import Catalog
-    from spritz_cli.films.generate import SourcedTier
+    from spritz_cli.films.studio import Studio
     from spritz_cli.scene.library import SceneLibrary
     from spritz_cli.storage.budget import DailyBudget
     from spritz_cli.storage.files.bucket import BucketFiles
@@ -25,13 +24,14 @@ if TYPE_CHECKING:
     from spritz_cli.storage.leases import Leases
     from spritz_cli.storage.manifest import VideoManifest
     from spritz_cli.storage.upgrades import Upgrades
+    from spritz_cli.tiers.base import FilmTier
     from spritz_cli.tiers.provider import Provider
     from spritz_cli.videos_api.client import VideosAPI
-    from spritz_cli.videos_api.profiles import Profile
+    from spritz_cli.videos_api.profile import Profile
 
 
 class Services:
-    """Everything that making and publishing films needs, built when first asked for."""
+    """Everything that making and publishing films needs, each part built on first use."""
 
     def __init__(self, settings: Settings, redis: OpenRedis, patience: Patience = "normal") -> None:
         self.settings = settings
@@ -57,7 +57,7 @@ class Services:
 
     @cached_property
     def files(self) -> Files:
-        """What keeps films and footage: a folder, or a bucket of an object store."""
+        """Where films and footage are kept: a folder, or a bucket of an object store."""
         location = self.settings.videos_dir
         if isinstance(location, Path):
             return DiskFiles(location)
@@ -68,7 +68,7 @@ class Services:
         from spritz_cli.storage.budget import DailyBudget
 
         settings = self.settings
-        cap = None if settings.ignores_budget else micros(settings.daily_budget_usd)
+        cap = micros(settings.daily_budget_usd)
         return DailyBudget(self.redis.client, settings.key_prefix, cap)
 
     @cached_property
@@ -90,30 +90,38 @@ class Services:
         return Upgrades(self.redis.client, self.settings.key_prefix)
 
     @cached_property
-    def tiers(self) -> tuple[SourcedTier, ...]:
+    def tiers(self) -> tuple[FilmTier, ...]:
         """The tiers of the fallback chain that make films, the best first."""
         from spritz_cli.tiers.footage import FootageTier
         from spritz_cli.tiers.static import StaticTier
 
-        sora = FootageTier(self._overlays, self.footage, self.upgrades, self.provider)
-        return sora, StaticTier(self.library)
+        footage = FootageTier(self._overlays, self.footage, self.upgrades, self.provider)
+        return footage, StaticTier(self.library)
+
+    @cached_property
+    def studio(self) -> Studio:
+        """What plans, makes and cleans up films; a budget limits it where there is a provider."""
+        from spritz_cli.films.studio import Studio
+
+        budget = self.budget if self.profile else None
+        return Studio(self.store, self.manifest, self.leases, self.tiers, budget)
 
     @property
     def _overlays(self) -> SceneLibrary:
         from spritz_cli.scene.library import SceneLibrary
         from spritz_cli.tiers.footage import OVERLAY
 
-        # Scenes of one's own need not draw over footage: ours serves all templates.
+        # A catalog's own scenes need no overlay: the shipped one serves every template.
         own = (self.settings.scenes / OVERLAY).is_file()
         return self.library if own else SceneLibrary(shipped("svg_templates"))
 
     @cached_property
     def profile(self) -> Profile | None:
-        return provider_profile(self.settings)
+        return provider_profile(self.settings, self.settings.state_dir)
 
     @cached_property
     def provider(self) -> Provider | None:
-        """The configured provider with all that guards money and manners."""
+        """The configured provider, with its budget, circuit breaker, slots and gate."""
         profile = self.profile
         if profile is None:
             return None
@@ -140,34 +148,29 @@ class Services:
         return load_catalog(settings.catalog, settings.scenes, settings.state_dir)
 
     def close(self) -> None:
-        """Let go of Redis; the last process to do so ends an embedded server."""
+        """Disconnect from Redis; the last process to do so stops an embedded server."""
         self.redis.close()
 
     def __enter__(self) -> Services:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
-def provider_profile(settings: Settings) -> Profile | None:
-    """Return the configured provider of footage, with the overrides of the settings."""
+def provider_profile(settings: Settings, cache_dir: Path | None = None) -> Profile | None:
+    """Return the configured provider's profile with the settings' overrides; None without one."""
     if settings.provider is None:
         return None
+    from spritz_cli.catalog.providers import load_profile, provider_files
     from spritz_cli.videos_api.profile import checked_base_url
-    from spritz_cli.videos_api.profiles import load_profile
 
-    files = [shipped("providers.yaml"), settings.catalog.parent / "providers.yaml"]
-    profile = load_profile(settings.provider, files)
+    files = provider_files(settings.catalog)
+    profile = load_profile(settings.provider, files, cache_dir)
     if settings.price_per_second_usd is not None:
         profile = profile.priced(settings.price_per_second_usd)
     if settings.base_url:
-        # Another server than the one that was shut down.
+        # The retirement dates are those of the profile's own server.
         profile = replace(profile, base_url=checked_base_url(settings.base_url), retired={})
     return replace(profile, model=settings.model or profile.model)
 
@@ -179,7 +182,7 @@ def _connect(profile: Profile) -> VideosAPI:
 
 
 def open_bucket(settings: Settings, location: ObjectPath, *, quick: bool = False) -> BucketFiles:
-    """Return the bucket, not asked for anything yet."""
+    """Return the bucket; sends no request yet."""
     from spritz_cli.storage.files.bucket import BucketFiles
 
     # botocore itself reads only the second of the two.
@@ -190,18 +193,18 @@ def open_bucket(settings: Settings, location: ObjectPath, *, quick: bool = False
 def open_services(
     settings: Settings, *, patience: Patience = "normal", ping: bool = True
 ) -> Services:
-    """Connect to Redis (for the flags see open_redis) and return the rest unbuilt."""
+    """Connect to Redis (for the flags see open_redis) and return the services."""
     redis = open_redis(settings, patience=patience, ping=ping)
     return Services(settings, redis, patience)
 
 
 def open_to_read(settings: Settings) -> Services:
-    """The same for a command that makes nothing and is soon over."""
+    """Return the services for a short command that only reads."""
     return Services(settings, open_reading(settings, meanwhile=_import_readers))
 
 
 def import_ahead() -> None:
-    """Import what every film needs and what takes a while; raises MissingLibrary."""
+    """Import the slow modules that every film needs; raises MissingLibrary."""
     for module in ("scene.canvas", "scene.text", "media.poster", "tiers.static"):
         import_module(f"spritz_cli.{module}")
 

@@ -1,4 +1,4 @@
-"""Decide whether two films are made from the same inputs, and say what differs."""
+"""Fingerprints: digests of what films are made from, and the differences between two."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def digest(document: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of the canonical JSON of `document`."""
+    """Return the SHA-256 (hex) of the canonical JSON of `document`."""
     return hashlib.sha256(_canonical(document).encode()).hexdigest()
 
 
@@ -26,7 +26,7 @@ def _canonical(value: Any) -> str:
 
 
 def _plain(document: Mapping[str, Any]) -> Any:
-    # Tuples become lists, as they are in a sidecar that was read back.
+    # Tuples become lists, as in a sidecar that was read back.
     return json.loads(json.dumps(document))
 
 
@@ -79,7 +79,7 @@ def _first_difference(old: str, new: str) -> int:
 
 
 def _cut(text: str, start: int) -> str:
-    """Return a long text from `start`, or from where it still fills the space."""
+    """Return an excerpt of `_LONGEST` characters: from `start`, or earlier if the text ends."""
     start = max(0, min(start, len(text) - _LONGEST))
     end = start + _LONGEST
     return f"{'…' if start else ''}{text[start:end]}{'…' if end < len(text) else ''}"

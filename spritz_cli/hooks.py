@@ -1,17 +1,24 @@
-"""What the main application calls. Nothing here renders, waits for a film or starts a server."""
+"""What the main application calls. Nothing here renders, waits for a film or starts a server.
+
+Only `run_cleanup` needs more than the distribution `spritz-vidgen-reader[enqueue]`.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from spritz_cli.bootstrap import Services, open_services
-from spritz_cli.errors import RedisUnavailable, VidgenError
-from spritz_cli.models import Template
-from spritz_cli.settings import Settings, load_settings
+from spritz_cli.errors import RedisUnavailable, VidgenError, libraries_of
+from spritz_cli.settings import load_settings
+from spritz_cli.storage.manifest import VideoManifest
+from spritz_cli.storage.redis.connection import connect
+
+if TYPE_CHECKING:
+    from spritz_cli.runs.job_queue import JobQueue
 
 logger = logging.getLogger("spritz_cli")
 
@@ -22,19 +29,19 @@ TIME_BUDGET_SECONDS = 2.0
 #: This persona gets no recommendations, so it has no films.
 GENERAL = "general"
 
-GIB = 1024**3
-
 
 def enqueue_video_generation(persona: str, topic: str) -> str:
-    """Have a film made unless it is there: the job's id, "cached" or "skipped".
+    """Have a film made unless there is one: the job's id, "cached" or "skipped".
 
-    Raises UnknownTemplate (a ValueError) for what the catalog does not have and
-    RedisUnavailable without a shared server, within seconds also if it hangs.
+    A film that is there is "cached" even if it is stale: `vidgen warm` sees to that.
+    Raises UnknownTemplate (a ValueError) for what the catalog of the last `vidgen warm`
+    or `vidgen worker` does not have, and RedisUnavailable without a shared server,
+    within seconds also if it hangs.
     """
     if persona == GENERAL:
         return "skipped"
-    with open_services(_shared_settings(), patience="short") as services:
-        return _enqueue(services, services.catalog.get(persona, topic))
+    with _open_desk() as desk:
+        return desk.enqueue(persona, topic)
 
 
 def enqueue_videos_for_recommendations(
@@ -60,21 +67,21 @@ def enqueue_videos_for_recommendations(
     return list(results)
 
 
+@libraries_of("spritz-vidgen")
 def run_cleanup(dry_run: bool = False) -> dict[str, Any]:
     """Delete expired, orphaned and over-quota films, or only say which (`dry_run`)."""
-    from spritz_cli.films import cleanup as lifecycle
+    from spritz_cli.bootstrap import open_services
+    from spritz_cli.films import cleanup as films
 
     settings = load_settings()
     with open_services(settings, patience="short") as services:
-        return lifecycle.cleanup(
-            services.store,
-            services.manifest,
+        return films.cleanup(
+            services.studio,
             services.catalog,
-            services.leases,
-            quota_bytes=round(settings.disk_quota_gb * GIB),
+            quota_bytes=settings.disk_quota_bytes,
             footage=services.footage,
             dry_run=dry_run,
-        )
+        ).document()
 
 
 def _enqueue_top(user_id: object, recommendations: Iterable[Any], results: list[str]) -> None:
@@ -82,20 +89,23 @@ def _enqueue_top(user_id: object, recommendations: Iterable[Any], results: list[
         wanted = list(islice(_films(recommendations), TOP))
         if not wanted:
             return
-        with open_services(_shared_settings(), patience="short") as services:
+        with _open_desk() as desk:
             for persona, topic in wanted:
-                results.extend(_enqueue_one(services, user_id, persona, topic))
+                results.extend(_enqueue_one(desk, user_id, persona, topic))
     except VidgenError as exc:
         logger.warning("videos for user %s: not queued: %s %s", user_id, exc.message, exc.hint)
     except Exception:
         logger.exception("videos for user %s: not queued", user_id)
 
 
-def _enqueue_one(services: Services, user_id: object, persona: str, topic: str) -> Iterable[str]:
+def _enqueue_one(desk: _Desk, user_id: object, persona: str, topic: str) -> Iterator[str]:
     try:
-        yield _enqueue(services, services.catalog.get(persona, topic))
-    except ValueError as exc:
-        logger.warning("videos for user %s: %s", user_id, exc)
+        yield desk.enqueue(persona, topic)
+    except RedisUnavailable:
+        # It would be the same with the others.
+        raise
+    except VidgenError as exc:
+        logger.warning("videos for user %s: %s %s", user_id, exc.message, exc.hint)
 
 
 def _films(recommendations: Iterable[Any]) -> Iterable[tuple[str, str]]:
@@ -112,41 +122,32 @@ def _field(recommendation: Any, name: str) -> Any:
     return getattr(recommendation, name, None)
 
 
-def _enqueue(services: Services, template: Template) -> str:
-    from spritz_cli.films import generate as pipeline
-    from spritz_cli.films.planning import ingredients
-    from spritz_cli.runs.job_queue import JobQueue
+class _Desk(NamedTuple):
+    """The manifest and the queue of the server that the application shares with the workers."""
 
-    item = pipeline.plan(
-        [template],
-        store=services.store,
-        manifest=services.manifest,
-        tiers=services.tiers,
-        budget=services.budget if services.profile else None,
-    ).items[0]
-    # Under which addresses films are published is for those to say who make them.
-    if item.action == "keep" or item.reason == pipeline.URL_PREFIX_CHANGED:
-        return "cached"
-    settings = services.settings
-    queue = JobQueue(
-        services.redis.url, settings.queue, patience="short", job_timeout=settings.job_timeout
-    )
-    try:
-        fingerprint = pipeline.fingerprint(template, services.tiers)
-        found = ingredients(template, services.tiers)
-        return queue.enqueue(
-            template, fingerprint, ingredients=found, spending=item.spending, cool_down=True
-        )[0]
-    finally:
-        queue.close()
+    manifest: VideoManifest
+    queue: JobQueue
+
+    def enqueue(self, persona: str, topic: str) -> str:
+        video = self.manifest.look_up(persona, topic)
+        if video and video.status == "ready":
+            return "cached"
+        return self.queue.enqueue_for_viewer(persona, topic)
 
 
-def _shared_settings() -> Settings:
-    """An embedded server ends with this process, and the job with it: refuse it."""
+@contextmanager
+def _open_desk() -> Iterator[_Desk]:
+    with libraries_of("spritz-vidgen-reader[enqueue]"):
+        from spritz_cli.runs.job_queue import UP_TO_THE_WORKER, JobQueue
+
     settings = load_settings()
     if settings.redis_url is None:
+        # An embedded server would end with this process, and the job with it.
         raise RedisUnavailable(
             "REDIS_URL is not set",
             hint="The application and the workers need a server that they share.",
         )
-    return settings
+    url = settings.redis_url
+    queue = JobQueue(url, settings.queue, patience="short", job_timeout=UP_TO_THE_WORKER)
+    with closing(connect(url, "short")) as client, closing(queue):
+        yield _Desk(VideoManifest(client, settings.key_prefix), queue)

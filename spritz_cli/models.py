@@ -17,6 +17,12 @@ Status = Literal["processing", "ready", "failed"]
 #: Best first.
 TIERS: tuple[Tier, ...] = get_args(Tier)
 
+#: What a film may cost: what the daily cap allows, anything, or only what was paid before.
+Spending = Literal["capped", "unlimited", "nothing"]
+
+#: The end of an obstacle that stays until what is asked for changes, in epoch seconds.
+NEVER = 4_102_444_800.0
+
 MANIFEST_SCHEMA = "1"
 
 
@@ -126,6 +132,19 @@ class Template:
         for name in ("review_by", "priority", "take"):
             del values[name]
         return values
+
+
+class Obstacle(NamedTuple):
+    """Why a tier does not make a film, and until when (epoch seconds) it is not to be asked.
+
+    `reason` is the code that the manifest records: `not_configured`, `unpriced`,
+    `budget`, `provider_error`, `moderation` or `render_error`; `message` is one line
+    for people, empty where the reason is no news.
+    """
+
+    reason: str
+    message: str = ""
+    until: float = 0.0
 
 
 class Source(NamedTuple):

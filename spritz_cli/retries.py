@@ -1,4 +1,4 @@
-"""How often something is tried again, and how long to wait before."""
+"""A retry policy: the pauses between attempts."""
 
 from __future__ import annotations
 
@@ -12,20 +12,29 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Retries:
-    """One more attempt after each of `pauses` (seconds); tests hand in another `sleep`."""
+    """One further attempt after each of `pauses`, in seconds; `sleep` waits."""
 
     pauses: tuple[float, ...]
     sleep: Callable[[float], None] = time.sleep
+
+    @property
+    def attempts(self) -> int:
+        """The greatest number of attempts."""
+        return len(self.pauses) + 1
 
     def call(
         self,
         attempt: Callable[[], T],
         again: type[Exception] | tuple[type[Exception], ...],
     ) -> T:
-        """Return what `attempt` returns; the last error of `again` is raised, any other at once."""
+        """Call `attempt` until it returns; retry on the errors in `again`, raise the last one."""
         for pause in self.pauses:
             try:
                 return attempt()
             except again:
                 self.sleep(pause)
         return attempt()
+
+
+#: After the encoder or the process of a film was killed: the pauses let memory recover.
+AFTER_A_KILL = Retries((1.0, 4.0))

@@ -1,4 +1,4 @@
-"""Texts and scenes are sandboxed Jinja2; this module is its only home."""
+"""The only module that imports Jinja2: texts and scenes run in its sandbox."""
 
 from __future__ import annotations
 
@@ -37,14 +37,16 @@ __all__ = [
 
 MAX_SOURCE = 2_000
 
-#: The folder of the macros that scenes share; nothing in it sees a scene's variables.
+#: The folder of the macros that scenes share; a macro there does not see a scene's variables.
 KIT = "kit"
+
+#: Size of the cache of macro results.
 KEPT_MACRO_CALLS = 5_000
 
-#: Compiled texts, some 10 kB each.
+#: Size of the cache of compiled texts, about 10 kB each.
 KEPT_TEXTS = 500
 
-#: Jinja2's own filters that a text may use; none of them can grow without bound.
+#: Jinja2's own filters that a text may use; the output of each is bounded.
 _PLAIN_FILTERS = (
     "abs",
     "capitalize",
@@ -60,7 +62,7 @@ _PLAIN_FILTERS = (
     "upper",
 )
 
-#: What a text can provoke in Jinja2, in Python's compiler and in the filters.
+#: Errors that a text can cause in Jinja2, in Python's compiler and in the filters.
 _TEXT_ERRORS = (
     TemplateError,
     ArithmeticError,
@@ -75,7 +77,7 @@ _TEXT_ERRORS = (
 def render_text(source: str, values: Mapping[str, Any]) -> str:
     """Fill a catalog text with a template's parameters and results.
 
-    Raises UsageError naming the text, what is wrong with it and the names it may use.
+    Raises UsageError with the text, the mistake and the names that it may use.
     """
     _check_length(source)
     if "{" not in source:
@@ -87,7 +89,7 @@ def render_text(source: str, values: Mapping[str, Any]) -> str:
 
 
 def evaluate(expression: str, values: Mapping[str, Any]) -> Any:
-    """Return what a bare expression such as `days[3]` stands for, under the rules of texts."""
+    """Return the value of a bare expression such as `days[3]`, under the rules of texts."""
     _check_length(expression)
     try:
         result = _compiled_expression(expression)(values)
@@ -98,7 +100,7 @@ def evaluate(expression: str, values: Mapping[str, Any]) -> Any:
     return result
 
 
-# In a large catalog most templates have the words of another one, with other numbers.
+# In a large catalog most templates share their texts and differ in their numbers.
 @lru_cache(maxsize=KEPT_TEXTS)
 def _compiled_text(source: str) -> Template:
     tree = text_environment().parse(source)
@@ -124,7 +126,7 @@ def text_environment() -> Environment:
 def scene_environment(folder: Path, tools: Iterable[Callable[..., Any]] = ()) -> Environment:
     """Return the environment of the SVG scenes below `folder`, with XML escaping.
 
-    `tools` are functions that a scene may call without the sandbox asking each time.
+    `tools` are trusted functions: the sandbox does not check their calls.
     """
     environment = _SceneEnvironment(
         loader=FileSystemLoader(folder),
@@ -150,19 +152,19 @@ def page_environment(folder: Path) -> Environment:
 
 
 def render_scene(template: Template, names: dict[str, Any]) -> str:
-    """Render a scene whose every name, the environment's too, is in `names`.
+    """Render a scene; `names` must hold every name that it uses, also the global ones.
 
-    `Template.render` would copy and compare them all, which costs more than a small scene.
+    `Template.render` would copy and compare all names, which costs more than a small scene.
     """
     try:
         context = Context(template.environment, names, template.name, template.blocks)
         return "".join(template.root_render_func(context))
-    except Exception:  # noqa: BLE001 - raised again, with the scene's own line numbers
+    except Exception:  # noqa: BLE001 - Jinja2 raises it again, with the scene's line numbers
         template.environment.handle_exception()
 
 
 class _SceneEnvironment(SandboxedEnvironment):
-    """Remembers what the macros of the kit gave: they depend on their arguments alone."""
+    """Caches the results of the kit's macros: they depend on their arguments alone."""
 
     tools: frozenset[Callable[..., Any]] = frozenset()
 
@@ -170,38 +172,38 @@ class _SceneEnvironment(SandboxedEnvironment):
         is_macro = isinstance(obj, Macro)
         if not is_macro and getattr(obj, "__func__", obj) not in self.tools:
             return super().call(context, obj, *args, **kwargs)
-        # The names that Jinja2 hands to callees that look at the scene's variables.
+        # Jinja2 passes these for callees that read the scene's variables.
         kwargs.pop("_loop_vars", None)
         kwargs.pop("_block_vars", None)
         if not is_macro:
             return obj(*args, **kwargs)
         if _is_of_the_kit(obj):
-            return self._remembered(context, obj, args, kwargs)
+            return self._cached(context, obj, args, kwargs)
         return obj(context.eval_ctx, *args, **kwargs)
 
-    def _remembered(
+    def _cached(
         self, context: Context, obj: Macro, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         key = (obj, _frozen(args), _frozen(kwargs))
-        drawn = self._drawn.get(key)
-        if drawn is None:
-            if len(self._drawn) >= KEPT_MACRO_CALLS:
-                self._drawn.clear()
-            drawn = self._drawn[key] = obj(context.eval_ctx, *args, **kwargs)
-        return drawn
+        result = self._results.get(key)
+        if result is None:
+            if len(self._results) >= KEPT_MACRO_CALLS:
+                self._results.clear()
+            result = self._results[key] = obj(context.eval_ctx, *args, **kwargs)
+        return result
 
     @cached_property
-    def _drawn(self) -> dict[Any, Any]:
+    def _results(self) -> dict[Any, Any]:
         return {}
 
 
 def _frozen(value: Any) -> Any:
-    """Return what stands for an argument in a key: lists and mappings are compared by content."""
+    """Return an argument as a part of a cache key; lists and mappings compare by content."""
     if isinstance(value, list | tuple):
         return tuple(map(_frozen, value))
     if isinstance(value, dict):
         return tuple(map(_frozen, value.items()))
-    # 1, 1.0 and True are equal, and so are SVG and plain text, but they do not read the same.
+    # 1, 1.0 and True are equal, and so are Markup and str, but they render differently.
     return value.__class__, value
 
 
@@ -211,7 +213,7 @@ def _is_of_the_kit(macro: Macro) -> bool:
 
 
 class _TextEnvironment(SandboxedEnvironment):
-    """Refuses what could make a short text expensive: calls, powers, repeated strings."""
+    """Refuses operations that make a short text expensive: calls, powers, repeated strings."""
 
     intercepted_binops = frozenset(["*", "**", "%"])
 
@@ -249,7 +251,7 @@ def _hint(values: Mapping[str, Any], exc: Exception) -> str:
         return f"Known names: {', '.join(sorted(values)) or 'none'}."
     if isinstance(exc, TemplateError):
         return f"Write values as {{{{ name|filter }}}}; filters: {', '.join(FILTERS)}."
-    return "Check the value and the filter that are used here."
+    return "Check the value and the filter."
 
 
 def _quoted(source: str, width: int = 60) -> str:

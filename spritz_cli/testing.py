@@ -10,7 +10,16 @@ from typing import Any
 from redis import Redis
 
 from spritz_cli.media import ffmpeg
-from spritz_cli.models import Cue, KeyFigure, MicroUSD, RenderedFilm, Template, TextCard, Tier
+from spritz_cli.models import (
+    Cue,
+    KeyFigure,
+    MicroUSD,
+    RenderedFilm,
+    Spending,
+    Template,
+    TextCard,
+    Tier,
+)
 from spritz_cli.storage.footage import Order
 from spritz_cli.tiers.base import Offer, Progress
 from spritz_cli.tiers.brief import request_digest
@@ -110,7 +119,13 @@ class FakeTier:
     def offer(self, template: Template) -> Offer:  # noqa: ARG002 - the same for all
         return self.offered
 
-    def make(self, template: Template, scratch: Path, progress: Progress) -> RenderedFilm:
+    def make(
+        self,
+        template: Template,
+        scratch: Path,
+        progress: Progress,
+        spending: Spending,  # noqa: ARG002
+    ) -> RenderedFilm:
         """Write a film that plays; its poster and captions are stand-ins."""
         self.made.append(template.name)
         seconds = template.duration_seconds + self.seconds

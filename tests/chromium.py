@@ -1,8 +1,7 @@
-"""Chromium without a window, spoken to over its own debugging pipe."""
+"""Headless Chromium, controlled by the DevTools protocol over a pipe."""
 
 from __future__ import annotations
 
-import base64
 import fcntl
 import json
 import os
@@ -13,7 +12,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from select import select
 from typing import Any
 
@@ -22,7 +20,7 @@ PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil
 FLAGS = (
     "--headless=new",
     "--no-sandbox",
-    # Not --disable-gpu: its short cut from YUV to RGB knows no saturated blue.
+    # Not --disable-gpu: its conversion from YUV to RGB gets saturated blue wrong.
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
     "--ignore-gpu-blocklist",
@@ -36,7 +34,7 @@ FLAGS = (
     "--remote-debugging-pipe",
 )
 
-#: The pipe is at 3 and 4, wherever it was here.
+#: Chromium reads from file descriptor 3 and writes to 4.
 _LAUNCH = """
 import os, sys
 os.dup2(int(sys.argv[1]), 3)
@@ -46,7 +44,7 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 
 class Browser:
-    """One page; everything that it complains about is in `complaints`."""
+    """One page; `complaints` collects its errors, console output and outside requests."""
 
     def __init__(self, to_browser: int, from_browser: int) -> None:
         self._to, self._from = to_browser, from_browser
@@ -58,7 +56,7 @@ class Browser:
         self._attach()
 
     def call(self, method: str, **params: Any) -> Any:
-        """Ask for something of the DevTools protocol, and wait for the answer."""
+        """Call a method of the DevTools protocol and return its result."""
         self._count += 1
         message = {"id": self._count, "method": method, "params": params}
         if self._session:
@@ -77,7 +75,7 @@ class Browser:
             self._read()
 
     def run(self, script: str) -> Any:
-        """Return what an expression, or the promise that it is, comes to."""
+        """Return the value of an expression; a promise is awaited."""
         answer = self.call(
             "Runtime.evaluate",
             expression=script,
@@ -89,7 +87,7 @@ class Browser:
         return answer["result"].get("value")
 
     def look(self, width: int, height: int, **media: str) -> None:
-        """Change the size of the window, and media features such as prefers-color-scheme."""
+        """Set the size of the window, and media features such as prefers-color-scheme."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.call("Emulation.setDeviceMetricsOverride", **size)
         kind = media.pop("media", "")
@@ -99,10 +97,6 @@ class Browser:
     def press(self, key: str) -> None:
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, **_KEYS[key])
-
-    def screenshot(self, path: Path, whole: bool = False) -> None:
-        answer = self.call("Page.captureScreenshot", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(answer["data"]))
 
     def _attach(self) -> None:
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
@@ -115,9 +109,9 @@ class Browser:
         until = time.monotonic() + seconds
         while b"\0" not in self._rest:
             ready, _, _ = select([self._from], [], [], max(0.0, until - time.monotonic()))
-            assert ready, "Chromium says nothing"
+            assert ready, "Chromium does not answer"
             data = os.read(self._from, 1 << 20)
-            assert data, "Chromium is gone"
+            assert data, "Chromium has ended"
             self._rest += data
         message, _, self._rest = self._rest.partition(b"\0")
         answer = json.loads(message)
@@ -134,7 +128,7 @@ class Browser:
         elif event == "Runtime.consoleAPICalled":
             self.complaints.append(str(details["args"]))
         elif event == "Network.requestWillBeSent" and _is_outside(details["request"]["url"]):
-            self.complaints.append(f"asks for {details['request']['url'][:100]}")
+            self.complaints.append(f"requests {details['request']['url'][:100]}")
 
 
 _KEYS: dict[str, dict[str, Any]] = {
@@ -149,30 +143,30 @@ def _is_outside(url: str) -> bool:
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    """Start Chromium with a profile of its own, and end it."""
+    """Start Chromium with a temporary profile; it ends with the context."""
     assert PROGRAM
-    (their_end, to_browser), (from_browser, our_end) = _pipe(), _pipe()
+    (child_reads, to_browser), (from_browser, child_writes) = _pipe(), _pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        ends = [str(their_end), str(our_end)]
+        ends = [str(child_reads), str(child_writes)]
         process = subprocess.Popen(
             [sys.executable, "-c", _LAUNCH, *ends, PROGRAM, *FLAGS, f"--user-data-dir={profile}"],
-            pass_fds=(their_end, our_end),
+            pass_fds=(child_reads, child_writes),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        os.close(their_end)
-        os.close(our_end)
+        os.close(child_reads)
+        os.close(child_writes)
         try:
             yield Browser(to_browser, from_browser)
         finally:
-            # Without its pipe it ends on its own, children and all.
+            # Chromium and its children end when the pipe closes.
             os.close(to_browser)
             os.close(from_browser)
             _end(process)
 
 
 def _pipe() -> tuple[int, int]:
-    """Return a pipe whose ends are not where the child will put them."""
+    """Return a pipe whose descriptors are 10 or above: the child reuses 3 and 4."""
     ends = os.pipe()
     moved = tuple(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in ends)
     for end in ends:

@@ -1,4 +1,4 @@
-"""Fixtures of all tests: a clean environment, and Redis as a fake and as a real server."""
+"""Fixtures for all tests: a clean environment, and Redis as a fake and as a real server."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from redis import Redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from spritz_cli.catalog.loader import Catalog, load_catalog
+from spritz_cli.catalog.loader import Catalog
 from spritz_cli.models import dollars
-from spritz_cli.settings import shipped
 from spritz_cli.storage.redis.server_binary import server_binary
 from spritz_cli.testing import fake_redis
 from tests import s3
+from tests.scenes import frozen_catalog
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Show what each deviation of a video server came to, when the tests of that ran."""
+    """List the outcome of each deviation of a video server, if its tests ran."""
     reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
     rows = sorted({row for report in reports for row in _deviations(report)})
     if rows:
@@ -42,14 +42,14 @@ def _deviations(report: pytest.TestReport) -> Iterator[tuple[str, ...]]:
 
 @pytest.fixture(scope="session", autouse=True)
 def listen_to_ctrl_c() -> None:
-    """A runner in the background ignores it, and so would every process that a test starts."""
+    """Undo that background runners ignore SIGINT: processes of the tests would inherit it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing that the caller of the tests has set may reach vidgen."""
+    """Hide the settings and credentials of whoever runs the tests from vidgen."""
     for name in os.environ:
         if name.startswith(("VIDGEN_", "AWS_")) or name in ("REDIS_URL", "OPENAI_API_KEY"):
             monkeypatch.delenv(name)
@@ -57,7 +57,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A private Valkey server for the whole run; yields its url."""
+    """A private Valkey server for the whole session; yields its URL."""
     folder = tmp_path_factory.mktemp("v")
     with _serving(folder) as url:
         yield url
@@ -65,7 +65,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def real_redis_url(redis_server: str) -> str:
-    """The url of the private server, emptied for this test."""
+    """The URL of the private server, emptied for this test."""
     with Redis.from_url(redis_server) as client:
         client.flushall()
     return redis_server
@@ -80,7 +80,7 @@ def real_redis(real_redis_url: str) -> Iterator[Redis]:
 
 @pytest.fixture(params=["fake", "real"])
 def any_redis(request: pytest.FixtureRequest) -> Redis:
-    """The same test once on the fake and once on the real server."""
+    """Runs a test twice: on the fake and on the real server."""
     if request.param == "fake":
         return fake_redis()
     client: Redis = request.getfixturevalue("real_redis")
@@ -89,25 +89,25 @@ def any_redis(request: pytest.FixtureRequest) -> Redis:
 
 @pytest.fixture(scope="session")
 def catalog() -> Catalog:
-    """The twenty templates that ship with vidgen."""
-    return load_catalog(shipped("templates.yaml"))
+    """Twenty templates with shipped scenes; no edit of templates.yaml changes them."""
+    return frozen_catalog()
 
 
 @pytest.fixture(scope="session")
 def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3.Server]:
-    """An S3 server that keeps what it is given on a disk."""
+    """An S3 server that keeps its objects on disk and ignores conditional requests."""
     yield from _object_store("rclone", tmp_path_factory.mktemp("rclone"))
 
 
 @pytest.fixture(scope="session")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3.Server]:
-    """An S3 server that minds conditions, and forgets all when it ends."""
+    """An S3 server that supports conditional requests and keeps its objects in memory."""
     yield from _object_store("moto", tmp_path_factory.mktemp("moto"))
 
 
 def _object_store(kind: str, folder: Path) -> Iterator[s3.Server]:
     if not s3.installed(kind):
-        pytest.skip(f"{kind} is not installed; `make test-s3` sees to it")
+        pytest.skip(f"{kind} is not installed; run `make test-s3`")
     with s3.serving(kind, folder) as server:
         yield server
 

@@ -1,4 +1,4 @@
-"""Start processes that tests can find again, with all their descendants."""
+"""Starts processes that tests can find later, with all their descendants."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ ROOT = Path(__file__).parent.parent
 
 @dataclass
 class Family:
-    """Processes with a mark in their environment, which every descendant inherits."""
+    """Processes with a mark in their environment; descendants inherit it."""
 
-    mark: str = field(default_factory=lambda: f"VIDGEN_TEST_MARK={uuid.uuid4().hex}")
+    mark: str = field(default_factory=lambda: f"TEST_FAMILY={uuid.uuid4().hex}")
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        """Start Python in a session of its own; Ctrl-C is SIGINT to its process group."""
+        """Start Python in a new session: SIGINT to its process group is like Ctrl-C."""
         name, _, value = self.mark.partition("=")
         return subprocess.Popen(
             [sys.executable, *arguments],
@@ -36,8 +36,8 @@ class Family:
         )
 
     def alive(self, named: str = "") -> dict[int, str]:
-        """Return pid and command line of every living member whose command holds `named`."""
-        found = {}
+        """Return pid and command line of the living members whose command contains `named`."""
+        members = {}
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 environment = (folder / "environ").read_bytes().split(b"\0")
@@ -47,14 +47,14 @@ class Family:
             except OSError:
                 continue
             if self.mark.encode() in environment and named in command:
-                found[int(folder.name)] = command
-        return found
+                members[int(folder.name)] = command
+        return members
 
 
 def wait_until(look: Callable[[], T], seconds: float = 60.0) -> T:
-    """Return what `look` returns as soon as it is something; fail after `seconds`."""
+    """Call `look` until it returns a true value, and return that; fail after `seconds`."""
     deadline = time.monotonic() + seconds
-    while not (found := look()):
+    while not (value := look()):
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
-    return found
+    return value

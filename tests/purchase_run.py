@@ -10,6 +10,7 @@ from pathlib import Path
 
 from redis import Redis
 
+from spritz_cli.catalog.providers import load_profile
 from spritz_cli.errors import VidgenError
 from spritz_cli.models import MicroUSD
 from spritz_cli.settings import shipped
@@ -23,7 +24,6 @@ from spritz_cli.tiers.brief import brief_for
 from spritz_cli.tiers.provider import Provider
 from spritz_cli.tiers.purchase import Purchase
 from spritz_cli.videos_api.client import VideosAPI
-from spritz_cli.videos_api.profiles import load_profile
 
 
 def main(redis_url: str, base_url: str, videos: Path, topic: str, cap_micros: MicroUSD) -> int:

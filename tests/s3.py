@@ -1,7 +1,7 @@
-"""Servers that speak S3, as processes: rclone where it is found, and moto from the dev packages.
+"""S3 servers as processes: rclone if it is installed, and moto from the dev packages.
 
-rclone keeps objects on a disk and knows nothing of conditions; moto keeps
-them in memory and knows all.
+rclone keeps objects on disk and ignores conditional requests. moto keeps them in memory and
+supports conditional requests.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from pathlib import Path
 KEY, SECRET = "vidgen-test", "test-secret-of-vidgen"
 BUCKET = "films"
 
-#: Where `make test-s3` puts it.
+#: Where `make test-s3` installs it.
 RCLONE = Path(__file__).parent.parent / ".venv" / "bin" / "rclone"
 
 
 class Counter:
-    """Counts for several threads."""
+    """A counter for several threads."""
 
     def __init__(self) -> None:
         self.value = 0
@@ -40,7 +40,7 @@ class Counter:
 
 @dataclass(frozen=True)
 class Server:
-    """A running server, and the environment that leads to it."""
+    """A running server; `environment` has its URL and credentials."""
 
     kind: str
     url: str
@@ -62,7 +62,7 @@ def installed(kind: str) -> bool:
 
 @contextmanager
 def serving(kind: str, folder: Path) -> Iterator[Server]:
-    """Run a server with one bucket, whose data may lie in `folder`."""
+    """Run a server with one bucket; rclone keeps its data in `folder`."""
     port = free_port()
     (folder / BUCKET).mkdir(exist_ok=True)
     with (folder / "log").open("wb") as log:
@@ -73,7 +73,7 @@ def serving(kind: str, folder: Path) -> Iterator[Server]:
             stderr=log,
         )
         try:
-            _await(port, process)
+            _wait_for(port, process)
             server = Server(kind, f"http://127.0.0.1:{port}")
             if kind == "moto":
                 client(server).create_bucket(Bucket=BUCKET)
@@ -85,18 +85,18 @@ def serving(kind: str, folder: Path) -> Iterator[Server]:
 
 @contextmanager
 def stalling(server: Server, at: bytes) -> Iterator[tuple[str, Counter]]:
-    """Yield the address of a way to the server on which every upload to `at` gets stuck.
+    """Run a proxy that stalls every upload whose path contains `at`.
 
-    The counter tells how many are.
+    Yields its URL and the number of stalled uploads.
     """
-    stuck = Counter()
-    with closing(socket.create_server(("127.0.0.1", 0))) as door:
-        threading.Thread(target=_let_in, args=(door, server, at, stuck), daemon=True).start()
-        yield f"http://127.0.0.1:{door.getsockname()[1]}", stuck
+    stalled = Counter()
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        threading.Thread(target=_proxy, args=(listener, server, at, stalled), daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", stalled
 
 
 def client(server: Server):
-    """Return a client of the tests' own, to look behind vidgen's back."""
+    """Return a client that is independent of vidgen's own."""
     import botocore.session
 
     session = botocore.session.Session()
@@ -111,24 +111,24 @@ def free_port() -> int:
         return port
 
 
-def _let_in(door: socket.socket, server: Server, at: bytes, stuck: Counter) -> None:
+def _proxy(listener: socket.socket, server: Server, at: bytes, stalled: Counter) -> None:
     host, _, port = server.url.removeprefix("http://").partition(":")
     while True:
         try:
-            guest, _ = door.accept()
+            downstream, _ = listener.accept()
         except OSError:
             return
-        inside = socket.create_connection((host, int(port)))
-        threading.Thread(target=_carry, args=(inside, guest, b"\0", stuck), daemon=True).start()
-        threading.Thread(target=_carry, args=(guest, inside, at, stuck), daemon=True).start()
+        upstream = socket.create_connection((host, int(port)))
+        for ends in ((upstream, downstream, b"\0"), (downstream, upstream, at)):
+            threading.Thread(target=_forward, args=(*ends, stalled), daemon=True).start()
 
 
-def _carry(source: socket.socket, sink: socket.socket, at: bytes, stuck: Counter) -> None:
+def _forward(source: socket.socket, sink: socket.socket, at: bytes, stalled: Counter) -> None:
     with suppress(OSError), source, sink:
         while data := source.recv(65536):
             line = data.partition(b"\r\n")[0]
             if line.startswith(b"PUT ") and at in line:
-                stuck.count()
+                stalled.count()
                 time.sleep(60)
                 return
             sink.sendall(data)
@@ -142,7 +142,7 @@ def _command(kind: str, folder: Path, port: int) -> list[str]:
 
 
 def _rclone() -> str | None:
-    """Return an rclone that can serve S3: those before 1.65 cannot."""
+    """Return an rclone that can serve S3, which takes version 1.65 or newer; None if absent."""
     for program in filter(None, [shutil.which(RCLONE), shutil.which("rclone")]):
         help_text = subprocess.run([program, "serve", "s3", "--help"], capture_output=True).stdout
         if b"--auth-key" in help_text:
@@ -150,11 +150,11 @@ def _rclone() -> str | None:
     return None
 
 
-def _await(port: int, process: subprocess.Popen[bytes]) -> None:
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     for _ in range(600):
         assert process.poll() is None, "the server ended at once"
         with closing(socket.socket()) as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.05)
-    raise AssertionError("the server does not listen")
+    raise AssertionError("the server does not accept connections")

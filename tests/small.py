@@ -7,7 +7,7 @@ from pathlib import Path
 
 from spritz_cli.settings import Settings, load_settings
 
-#: A disc that moves; every frame differs, so each is drawn.
+#: A disc that moves: every frame differs, so every frame is drawn.
 SCENE = """\
 <svg xmlns="http://www.w3.org/2000/svg" width="1280" height="720" viewBox="0 0 1280 720">
   <rect width="1280" height="720" fill="#ffffff"/>
@@ -34,7 +34,7 @@ _TEMPLATE = """\
 
 
 def write_project(folder: Path, films: Mapping[str, int], *, count: int = 2) -> Settings:
-    """Write a catalog of films (topic: seconds) and return the settings of that folder."""
+    """Write a catalog of films (topic: seconds); return the settings of its folder."""
     scenes = folder / "svg_templates"
     scenes.mkdir(parents=True, exist_ok=True)
     (scenes / "card.svg.j2").write_text(SCENE)

@@ -1,4 +1,4 @@
-"""The peer scene as most people would draw it: Jinja2 to SVG, stock CairoSVG to pixels."""
+"""The peer scene in the usual way: Jinja2 to SVG, stock CairoSVG to pixels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WRAPPED = (
 
 
 class Drawing:
-    """The SVG of one second after another."""
+    """The scene, or one part of it, as SVG at any second."""
 
     def __init__(self, part: str | None = None) -> None:
         environment = Environment(
@@ -40,7 +40,7 @@ class Drawing:
 
 
 def surface(svg: bytes) -> Any:
-    """Return the picture; hold it for as long as its pixels are read."""
+    """Return the picture; keep a reference while its pixels are read."""
     return PNGSurface(Tree(bytestring=svg), None, 96).cairo
 
 
@@ -53,7 +53,7 @@ def whole_frames() -> Iterator[memoryview]:
 
 
 def split_frames() -> Iterator[bytes | bytearray]:
-    """Yield the same frames, with what stands still drawn once and copied."""
+    """Yield the same frames; the still part is drawn once and copied."""
     still = surface(Drawing("paper.svg.j2").svg(0))
     paper = bytes(still.get_data())
     moving = Drawing("moving.svg.j2")
@@ -64,7 +64,7 @@ def split_frames() -> Iterator[bytes | bytearray]:
 
 
 class _OnPaper(PNGSurface):  # type: ignore[misc]
-    """A CairoSVG surface that starts from a picture instead of nothing."""
+    """A CairoSVG surface that starts with a picture instead of an empty one."""
 
     pixels = bytearray(4 * motion.WIDTH * motion.HEIGHT)
 

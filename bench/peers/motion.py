@@ -1,4 +1,4 @@
-"""What the Python peers share: the scene's data, its motion, and our encoder's settings."""
+"""Shared by the Python peers: the scene's data, its motion, and vidgen's encoder settings."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ FONTS = FOLDER / ".env/fonts"
 
 
 def encoder() -> tuple[str, list[str]]:
-    """Return the ffmpeg and the output arguments that vidgen itself uses (run.py writes them)."""
-    told = json.loads((FOLDER / ".out/encoder.json").read_text("utf-8"))
-    return told["ffmpeg"], told["settings"]
+    """Return vidgen's ffmpeg and its output arguments, as written by run.py."""
+    document = json.loads((FOLDER / ".out/encoder.json").read_text("utf-8"))
+    return document["ffmpeg"], document["settings"]
 
 
 def times() -> list[float]:
@@ -45,17 +45,17 @@ def point(cx: float, cy: float, r: float, degrees: float) -> tuple[float, float]
 
 
 def lift(t: float) -> float:
-    """How far the stage is still below its place, px."""
+    """Return how far the stage is below its final place, in px."""
     return 36 - 7.2 * t
 
 
 def bar(index: int, t: float) -> float:
-    """The dollars that a bar shows."""
+    """Return the dollars that a bar shows."""
     return float(SCENE["income"][index] * progress(t, 0.15 * index, 4.2))
 
 
 def balance_line(t: float) -> list[tuple[float, float]]:
-    """The points of the balance as far as it is drawn, the last one at its tip."""
+    """Return the points of the balance that are drawn so far; the last is its tip."""
     drawn = 24 * progress(t, 0.2, 4.6)
     n = int(drawn)
     values = SCENE["balance"]
@@ -65,7 +65,7 @@ def balance_line(t: float) -> list[tuple[float, float]]:
 
 
 def goal(t: float) -> float:
-    """The percent of the goal."""
+    """Return the percentage of the goal."""
     return float(SCENE["goal_percent"] * progress(t, 0.1, 4.8))
 
 
@@ -74,7 +74,7 @@ def saved(t: float) -> float:
 
 
 def come(t: float) -> float:
-    """How far the card has come, 0–1: its place, its opacity and its amount."""
+    """Return the progress of the card, 0–1: of its position, opacity and amount."""
     return progress(t, 0.3, 4.5)
 
 

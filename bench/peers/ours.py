@@ -1,4 +1,4 @@
-"""The peer scene by vidgen's own engine: what `vidgen` does for every film."""
+"""The peer scene with vidgen's own engine, used as for every film."""
 
 from __future__ import annotations
 

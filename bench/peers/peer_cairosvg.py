@@ -1,4 +1,4 @@
-"""Stock CairoSVG into the encoder: raw frames, PNG frames, or with a hand-split still layer."""
+"""Stock CairoSVG into the encoder: raw frames, PNG frames, or a still layer split by hand."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def main(way: str, output: str) -> None:
     elif way == "png":
         encode(png_frames(), [*PNG, "-framerate", str(motion.FPS)], output)
     else:
-        sys.exit(f"no such way: {way}")
+        sys.exit(f"unknown way: {way}")
 
 
 def png_frames() -> Iterator[bytes]:

@@ -39,9 +39,9 @@ from manim import (
 )
 from motion import COLOURS, SCENE
 
-#: px per unit of Manim's 8 units high frame.
+#: px per unit; Manim's frame is 8 units high.
 UNIT = 90
-#: Text(font_size=1) is this many px high (em), measured against the font itself.
+#: The em of Text(font_size=1) in px, measured against the font itself.
 EM = 1.2446
 #: stroke_width=1 is 0.01 units.
 STROKE = 100 / UNIT
@@ -49,7 +49,7 @@ DESCENDING = set("gjpqy,$%+")
 
 
 def place(x: float, y: float) -> list[float]:
-    """Return the point of Manim's frame for a pixel."""
+    """Return the point in Manim's frame of a pixel."""
     return [(x - 640) / UNIT, (360 - y) / UNIT, 0]
 
 
@@ -80,9 +80,9 @@ def say(
 
 
 class Number(VGroup):
-    """A number that counts, on a baseline, centred on x or starting there: Manim's own Integer.
+    """A counter with Manim's own Integer, on a baseline; x is its centre or its start.
 
-    `form` has the signs that stand beside it, and {} in its place.
+    `form` is the text around the number, which is {}.
     """
 
     def __init__(
@@ -109,10 +109,10 @@ class Number(VGroup):
 
 
 class Outlines(VGroup):
-    """The same as Number, made by hand.
+    """The same as Number, written by hand.
 
-    Manim's own Integer copies its digits deeply for each new value, which more
-    than doubles the film's CPU time here; this one only moves points about.
+    Manim's own Integer makes a deep copy of its digits for each new value, which more than
+    doubles the film's CPU time here. This one only moves points.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ Counter = Callable[..., Number | Outlines]
 
 
 class Glyph(NamedTuple):
-    """An outline at the pen, and how far the pen moves on; in em."""
+    """An outline relative to the pen, and the advance of the pen; in em."""
 
     points: Any
     advance: float
@@ -146,7 +146,7 @@ class Glyph(NamedTuple):
 
 @cache
 def digits() -> dict[str, Glyph]:
-    """Read the outlines and widths of all signs of a counter from one line of text."""
+    """Return the outline and advance of every character of a counter, from one line of text."""
     signs = "0123456789$,%+"
     size = 100
     line = Text(f"HH{'H'.join(signs)}H", font="Figtree", weight=BOLD, font_size=size / EM)
@@ -154,13 +154,13 @@ def digits() -> dict[str, Glyph]:
     lefts = [stem.get_left()[0] for stem in stems]
     stem_width = lefts[1] - lefts[0]
     bearing = (stem_width - stems[0].width) / 2
-    found = {}
+    glyphs = {}
     for index, sign in enumerate(signs, start=1):
         origin = np.array([lefts[index] - bearing + stem_width, stems[0].get_bottom()[1], 0])
         advance = lefts[index + 1] - lefts[index] - stem_width
         em = size / UNIT
-        found[sign] = Glyph((line[2 * index].points - origin) / em, advance / em)
-    return found
+        glyphs[sign] = Glyph((line[2 * index].points - origin) / em, advance / em)
+    return glyphs
 
 
 class Peer(Scene):
@@ -181,14 +181,14 @@ class Peer(Scene):
         stage.add_updater(lambda group: group.show(clock.get_value()))
         self.add(stage)
         seconds = motion.SECONDS
-        # The last frame is the 150th: the clock stops where the others' does.
+        # 150 frames: the clock stops where those of the other tools do.
         self.play(
             clock.animate(rate_func=linear, run_time=seconds).set_value(seconds),
         )
 
 
 class Stage(VGroup):
-    """Everything that moves."""
+    """All moving parts."""
 
     def __init__(self, counter: Counter) -> None:
         super().__init__()
@@ -233,7 +233,7 @@ class Stage(VGroup):
 
 
 class Card(VGroup):
-    """It slides in from the right and fades in; Manim fades shape by shape."""
+    """The card slides and fades in from the right; Manim fades each shape on its own."""
 
     def __init__(self, counter: Counter) -> None:
         super().__init__()
@@ -252,9 +252,9 @@ class Card(VGroup):
 
     def show(self, come: float, lift: float) -> None:
         dx, dy = 380 * (1 - come), lift
-        way = [(dx - self.place[0]) / UNIT, (self.place[1] - dy) / UNIT, 0]
+        shift = [(dx - self.place[0]) / UNIT, (self.place[1] - dy) / UNIT, 0]
         for part in (self.shadow, self.filled, self.check):
-            part.shift(way)
+            part.shift(shift)
         self.place = (dx, dy)
         self.shadow.set_fill(opacity=0.08 * come)
         self.amount.show(SCENE["card_amount"] * come, 966 + dx, 632 + dy)
@@ -303,7 +303,7 @@ def main(counters: str, output: Path) -> None:
         config.media_dir = media
         config.pixel_width, config.pixel_height = motion.WIDTH, motion.HEIGHT
         config.frame_rate = motion.FPS
-        # Hashing a scene to look it up in the cache costs time and finds nothing here.
+        # Hashing the scene for a look-up in the cache takes time and never hits here.
         config.disable_caching = True
         config.progress_bar, config.verbosity = "none", "ERROR"
         config.video_encoder_options = {"preset": "veryfast", "crf": "18", "threads": "2"}

@@ -1,4 +1,4 @@
-"""The peer scene with MoviePy: fed with CairoSVG's frames, or made of MoviePy's own clips."""
+"""The peer scene with MoviePy: from CairoSVG's frames, or from MoviePy's own clips."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from motion import COLOURS, SCENE
 from moviepy import ColorClip, CompositeVideoClip, ImageClip, TextClip, VideoClip, vfx
 from PIL import Image, ImageColor, ImageDraw
 
-#: Art is drawn this much larger, once, and scaled down: Pillow does not antialias.
+#: Pictures are drawn this much larger and scaled down: Pillow does not antialias.
 LARGER = 4
 FRAME = (0, 0, motion.WIDTH, motion.HEIGHT)
 CARD = (864, 512, 352, 150)
@@ -23,7 +23,7 @@ Box = tuple[int, int, int, int]
 
 
 class Way(NamedTuple):
-    """How the clips that stand still, or move as one, are joined, and how texts change."""
+    """How clips that stand still or move together are joined, and how counters change."""
 
     join: Callable[[list[VideoClip], Box], list[VideoClip]]
     count: Callable[[Counter], list[VideoClip]]
@@ -32,7 +32,7 @@ class Way(NamedTuple):
 def main(way: str, output: str) -> None:
     clip = WAYS[way]()
     _, settings = motion.encoder()
-    # MoviePy names the encoder and its preset itself; ours say the same once more.
+    # MoviePy passes encoder and preset itself; `settings` repeats them.
     clip.write_videofile(
         output,
         fps=motion.FPS,
@@ -52,7 +52,7 @@ def cairosvg_clip() -> VideoClip:
     def frame(t: float) -> Any:
         picture = surface(drawing.svg(t))
         pixels = np.frombuffer(picture.get_data(), np.uint8)
-        # MoviePy wants R, G, B; indexing copies, so the surface may go.
+        # MoviePy expects R, G, B. The copy outlives the surface.
         return pixels.reshape(motion.HEIGHT, motion.WIDTH, 4)[:, :, 2::-1].copy()
 
     return VideoClip(frame, duration=motion.SECONDS)
@@ -75,12 +75,12 @@ def own_clip(way: Way) -> VideoClip:
 
 
 def apart(clips: list[VideoClip], _: Box) -> list[VideoClip]:
-    """Leave every clip to itself, as one writes it first."""
+    """Keep every clip on its own: the straightforward version."""
     return clips
 
 
 def flat(clips: list[VideoClip], box: Box) -> list[VideoClip]:
-    """Paint clips into one picture and keep the box of it."""
+    """Paint clips into one picture, cropped to the box."""
     # Every clip with a mask costs a whole frame of blending.
     opaque = clips[0].mask is None
     together = CompositeVideoClip(clips, size=(motion.WIDTH, motion.HEIGHT), use_bgclip=opaque)
@@ -90,7 +90,7 @@ def flat(clips: list[VideoClip], box: Box) -> list[VideoClip]:
 
 
 def moved(clip: VideoClip, by: Callable[[float], tuple[float, float]]) -> VideoClip:
-    """Return the clip on its way: `by` says how far it is from its place at a time."""
+    """Return the clip in motion: `by` is its distance from its place at a time, in px."""
     x, y = clip.pos(0)
     return clip.with_position(lambda t: (x + by(t)[0], y + by(t)[1]))
 
@@ -108,7 +108,7 @@ def slide(t: float) -> tuple[float, float]:
 
 
 def faded(clip: VideoClip) -> VideoClip:
-    """Return the clip as opaque as the card has come."""
+    """Return the clip with the opacity of the card."""
     mask = clip.mask.with_duration(clip.duration or motion.SECONDS)
     return clip.with_mask(
         mask.transform(lambda picture, t: picture(t) * motion.come(clip.start + t))
@@ -174,7 +174,7 @@ def bar_clips(index: int, way: Way) -> list[VideoClip]:
 
 
 def line_clips() -> list[VideoClip]:
-    """The whole line, uncovered from the left, and the dot at its tip."""
+    """Return the finished line, uncovered from the left, and the dot at its tip."""
     box = (140, 236, 660, 340)
     points = motion.balance_line(motion.SECONDS)
     line = art(box, lambda pen: _polyline(pen, points, box, 5, COLOURS["orchid"]))
@@ -209,7 +209,7 @@ def arc_clip() -> VideoClip:
 
 
 def card_clips(way: Way) -> list[VideoClip]:
-    """The card, which fades by its masks, and the amount on it."""
+    """Return the card, faded by its masks, and the amount on it."""
     parts = [
         panel(864, 512, 352, 144),
         art((888, 554, 60, 60), _check),
@@ -250,7 +250,7 @@ def text(words: str, size: int, weight: str, fill: str) -> TextClip:
         font=str(motion.FONTS / f"Figtree-{weight}.ttf"),
         text=words,
         font_size=size,
-        # Some room below: the height that MoviePy finds leaves no place for a comma.
+        # Extra height: the one that MoviePy computes cuts commas off.
         size=(None, round(1.3 * size)),
         color=COLOURS[fill],
         vertical_align="top",
@@ -258,7 +258,7 @@ def text(words: str, size: int, weight: str, fill: str) -> TextClip:
 
 
 class Counter(NamedTuple):
-    """A text that changes, and where it stands while the stage rises."""
+    """A text that changes, and its position while the stage rises."""
 
     words: Callable[[float], str]
     x: Callable[[float], float]
@@ -276,7 +276,7 @@ class Counter(NamedTuple):
 
 
 def one_by_one(counter: Counter) -> list[VideoClip]:
-    """Return a TextClip for each value, one after the other, as one writes it first."""
+    """Return a TextClip for each value, one after the other: the straightforward version."""
     clips: list[VideoClip] = []
     for value, times in groupby(motion.times(), counter.words):
         start, *more = times
@@ -305,7 +305,7 @@ def panel(x: int, y: int, w: int, h: int) -> ImageClip:
 
 
 def art(box: Box, draw: Callable[[ImageDraw.ImageDraw], None]) -> ImageClip:
-    """Return a picture drawn by Pillow, at its place."""
+    """Return a picture drawn by Pillow, placed at the box."""
     x, y, w, h = box
     large = Image.new("RGBA", (w * LARGER, h * LARGER))
     draw(ImageDraw.Draw(large))
@@ -313,7 +313,7 @@ def art(box: Box, draw: Callable[[ImageDraw.ImageDraw], None]) -> ImageClip:
 
 
 def _reduced(large: Image.Image) -> Image.Image:
-    """Scale down with colours weighed by their opacity, or edges would turn dark."""
+    """Scale down with premultiplied colours, otherwise edges turn dark."""
     return large.convert("RGBa").reduce(LARGER).convert("RGBA")
 
 

@@ -1,4 +1,4 @@
-"""Renders the peer scene with every tool, measures whole processes, prints a table.
+"""Makes the peer scene with every tool, measures whole processes, prints a table.
 
 usage: .venv/bin/python bench/peers/run.py [--runs N] [--only NAME ...] [--json FILE]
 """
@@ -30,17 +30,17 @@ ENV, OUT = FOLDER / ".env", FOLDER / ".out"
 BUNDLE = ENV / "remotion" / "bundle"
 WIDTH, HEIGHT, FPS, FRAMES = 1280, 720, 30, 150
 SHEET_FRAME = 75
-#: What a tool may leave behind gets this long to go by itself, seconds.
+#: Seconds that processes which a tool leaves behind have to end by themselves.
 LINGER = 10.0
-#: A run during which others kept more cores busy than this is left out of the medians.
+#: A run is left out of the medians if other programs kept more cores busy than this.
 DISTURBED = 0.2
-#: How long each run waits for the machine to be idle, seconds.
+#: Seconds that each run waits at most for the machine to be idle.
 QUIET = 20.0
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A tool: `command` makes the film when the output's path is appended."""
+    """A tool: `command`, with the path of the output appended, makes the film."""
 
     name: str
     command: tuple[str, ...]
@@ -49,7 +49,7 @@ class Peer:
 
 @dataclass(frozen=True)
 class Run:
-    """One process with everything it started; seconds, KiB and bytes."""
+    """One process with everything that it started; seconds, KiB and bytes."""
 
     wall: float
     user: float
@@ -57,7 +57,7 @@ class Run:
     peak_rss_kib: int
     bytes: int
     others: float
-    """Cores that other programs kept busy meanwhile."""
+    """Cores that other programs kept busy during the run."""
 
     @property
     def cpu(self) -> float:
@@ -66,7 +66,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Pair:
-    """A run and the run of the floor right after it."""
+    """A run, and the run of the encoder alone right after it."""
 
     run: Run
     floor: Run
@@ -79,7 +79,7 @@ class Pair:
 def main() -> None:
     options = _options()
     OUT.mkdir(exist_ok=True)
-    _tell_encoder()
+    _write_encoder()
     _bundle()
     with _raw_frames() as raw:
         floor, peers = _floor(raw), _chosen(options.only)
@@ -141,14 +141,14 @@ def _chosen(names: Sequence[str] | None) -> list[Peer]:
     return peers
 
 
-def _tell_encoder() -> None:
-    """Write our encoder and its settings where the peers read them."""
-    told = {"ffmpeg": ffmpeg.binary(), "settings": ffmpeg.ENCODER_SETTINGS}
-    (OUT / "encoder.json").write_text(json.dumps(told, indent=2) + "\n", "utf-8")
+def _write_encoder() -> None:
+    """Write vidgen's encoder and its settings to a file for the peers."""
+    encoder = {"ffmpeg": ffmpeg.binary(), "settings": ffmpeg.ENCODER_SETTINGS}
+    (OUT / "encoder.json").write_text(json.dumps(encoder, indent=2) + "\n", "utf-8")
 
 
 def _bundle() -> None:
-    """Bundle Remotion's scene, unless the bundle is newer than what it is made from."""
+    """Bundle Remotion's scene, unless the bundle is newer than its sources."""
     sources = [*(FOLDER / "remotion").glob("src/*"), *(FOLDER / "scene").iterdir()]
     page = BUNDLE / "index.html"
     newest = max(source.stat().st_mtime for source in sources)
@@ -159,8 +159,8 @@ def _bundle() -> None:
 
 @contextmanager
 def _raw_frames() -> Iterator[Path]:
-    """Draw the scene into a file in memory: what the encoder alone is measured with."""
-    shared = Path("/dev/shm")  # noqa: S108 - a file in memory of our own
+    """Draw the scene into a file in memory, the input for measuring the encoder alone."""
+    shared = Path("/dev/shm")  # noqa: S108 - a private folder is made inside
     with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
         path = Path(folder) / "frames.raw"
         subprocess.run([sys.executable, str(FOLDER / "ours.py"), str(path)], check=True)
@@ -174,7 +174,7 @@ def _floor(raw: Path) -> Peer:
 
 
 def _calm(seconds: float) -> float:
-    """Wait until the machine is idle, at most so long, and return its load."""
+    """Wait for an idle machine, at most `seconds`; return its load average."""
     deadline = time.monotonic() + seconds
     while os.getloadavg()[0] >= 2 and time.monotonic() < deadline:
         time.sleep(5)
@@ -184,7 +184,7 @@ def _calm(seconds: float) -> float:
 
 
 def _quiet_moment(seconds: float) -> None:
-    """Wait until others leave the cores alone for half a second, at most so long."""
+    """Wait for half a second in which the cores are idle, at most `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         before = _busy_seconds()
@@ -204,17 +204,17 @@ def _measure_all(floor: Peer, peers: Sequence[Peer], runs: int) -> dict[str, lis
 
 
 def _measure(peer: Peer) -> Run:
-    """Run a tool to its end and count the time of every process that it started."""
+    """Run a tool to its end and add up the time of every process that it started."""
     _adopt_orphans()
     output = _film(peer)
     output.unlink(missing_ok=True)
-    with _complaints(peer) as complaints, (peer.stdin or Path(os.devnull)).open("rb") as stdin:
+    with _log(peer).open("wb") as log, (peer.stdin or Path(os.devnull)).open("rb") as stdin:
         busy, started = _busy_seconds(), time.perf_counter()
         process = subprocess.Popen(
             [*peer.command, str(output)],
             stdin=stdin,
-            stdout=complaints,
-            stderr=complaints,
+            stdout=log,
+            stderr=log,
             env=os.environ | {"FONTCONFIG_FILE": str(ENV / "fonts.conf")},
         )
         _, status, usage = os.wait4(process.pid, 0)
@@ -245,7 +245,7 @@ def _busy_seconds() -> float:
 
 
 def _adopt_orphans() -> None:
-    """Have processes whose parent has gone handed to us, so that they can be counted."""
+    """Become the parent of orphaned descendants, so that their time can be counted."""
     set_child_subreaper = 36
     ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
 
@@ -261,20 +261,20 @@ def _orphans(peer: Peer) -> list[Any]:
         if pid:
             usages.append(usage)
         elif time.monotonic() > deadline:
-            _say(f"{peer.name} left processes running; they are stopped")
+            _say(f"{peer.name} left processes running; they are killed")
             _stop_children()
         else:
             time.sleep(0.01)
 
 
 def _stop_children() -> None:
-    listed = Path(f"/proc/self/task/{os.getpid()}/children").read_text("ascii")
-    for pid in listed.split():
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text("ascii")
+    for pid in children.split():
         os.kill(int(pid), signal.SIGKILL)
 
 
 def _check(peer: Peer) -> None:
-    """Refuse a film that is not the whole scene, and keep a frame of it."""
+    """Exit with an error unless the film is the whole scene; save a frame of it."""
     probe = ffmpeg.probe(_film(peer))
     if (probe.frames, probe.width, probe.height) != (FRAMES, WIDTH, HEIGHT):
         sys.exit(f"error: {peer.name} made {probe.frames} frames, {probe.width}x{probe.height}")
@@ -290,7 +290,7 @@ def _floor_row(pairs: dict[str, list[Pair]]) -> dict[str, Any]:
 
 def _row(name: str, pairs: Sequence[Pair]) -> dict[str, Any]:
     quiet = [pair for pair in pairs if pair.is_quiet]
-    every, pairs = pairs, quiet or pairs
+    all_pairs, pairs = pairs, quiet or pairs
     runs = [pair.run for pair in pairs]
     wall, cpu = median(run.wall for run in runs), median(run.cpu for run in runs)
     return {
@@ -303,10 +303,10 @@ def _row(name: str, pairs: Sequence[Pair]) -> dict[str, Any]:
         "wall_ratio": median(pair.run.wall / pair.floor.wall for pair in pairs),
         "cpu_ratio": median(pair.run.cpu / pair.floor.cpu for pair in pairs),
         "quiet_runs": len(quiet),
-        "counted_runs": len(every),
+        "counted_runs": len(all_pairs),
         "peak_rss_mb": max(run.peak_rss_kib for run in runs) * 1024 / 1e6,
         "bytes": runs[-1].bytes,
-        "runs": [asdict(pair) for pair in every],
+        "runs": [asdict(pair) for pair in all_pairs],
     }
 
 
@@ -339,29 +339,30 @@ def _machine(load: float) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    """Return the version of every tool: as pinned, or as the tool itself says."""
-    found = {"ffmpeg": ffmpeg.version(), "node": _told("node"), "chromium": _told(_CHROMIUM)}
-    for listed in sorted((FOLDER / "requirements").iterdir()):
-        pins = dict(line.split("==") for line in listed.read_text("ascii").split())
-        found |= {name: pins[name] for name in ("CairoSVG", "moviepy", "manim") if name in pins}
+    """Return the version of every tool: the pinned one, or what the tool reports."""
+    versions = {"ffmpeg": ffmpeg.version()}
+    versions |= {"node": _version("node"), "chromium": _version(_CHROMIUM)}
+    for requirements in sorted((FOLDER / "requirements").iterdir()):
+        pins = dict(line.split("==") for line in requirements.read_text("ascii").split())
+        versions |= {name: pins[name] for name in ("CairoSVG", "moviepy", "manim") if name in pins}
     for package in sorted(FOLDER.glob("*/package.json")):
-        found |= json.loads(package.read_text("utf-8"))["dependencies"]
-    return found
+        versions |= json.loads(package.read_text("utf-8"))["dependencies"]
+    return versions
 
 
 _CHROMIUM = "chromium-headless-shell"
 
 
-def _told(tool: str) -> str:
+def _version(tool: str) -> str:
     path = shutil.which(tool)
     if path is None:
         return "absent"
-    told = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
-    return told.stdout.strip()
+    process = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+    return process.stdout.strip()
 
 
 def _make_sheet(peers: Sequence[Peer], path: Path) -> None:
-    # Only now: a large parent would count as the first memory of its children.
+    # Imported last: a child starts with the memory of its parent, which counts as its peak.
     from PIL import Image, ImageDraw
 
     from spritz_cli.media.poster import save_png, sheet
@@ -374,12 +375,6 @@ def _make_sheet(peers: Sequence[Peer], path: Path) -> None:
         )
         pictures.append(picture)
     save_png(sheet(pictures, 3), path)
-
-
-@contextmanager
-def _complaints(peer: Peer) -> Iterator[Any]:
-    with _log(peer).open("wb") as file:
-        yield file
 
 
 def _film(peer: Peer) -> Path:

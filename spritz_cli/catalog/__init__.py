@@ -1,1 +1,1 @@
-"""templates.yaml, read and checked: what films there are to be."""
+"""What films there are to be, and who makes their footage: the files that users write."""

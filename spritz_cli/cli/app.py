@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import threading
@@ -14,11 +15,13 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from spritz_cli.cli import INTERRUPTED, console
+from spritz_cli.cli import console
 from spritz_cli.cli.options import Invocation
 from spritz_cli.cli.quick import LateCommands, QuickGroup
-from spritz_cli.errors import UsageError, VidgenError
+from spritz_cli.errors import Interrupted, UsageError, VidgenError, libraries_of
+from spritz_cli.settings import Given
 
+#: 128 + SIGPIPE, as shells count.
 PIPE_CLOSED = 141
 
 #: In the order of --help; each is the module of its name.
@@ -34,26 +37,31 @@ COMMANDS = (
     "doctor",
     "worker",
     "bench",
+    "config",
+    "completion",
 )
 
-#: Accepted before and after the command.
+#: Accepted before and after the command: options with a value, and switches.
 GLOBAL_OPTIONS = ("--catalog", "--videos-dir", "--state-dir", "--log-level")
+GLOBAL_SWITCHES = r"-[qvV]+|--quiet|--verbose|--version"
+
+#: `vidgen __complete WORD...` answers the scripts of `vidgen completion`.
+COMPLETE = "__complete"
 
 
 class Commands(QuickGroup):
-    """Says so when a command was interrupted; the command itself has cleaned up by then."""
+    """All commands; an interrupt reaches us after the command has cleaned up."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        # Typer only looks them up.
+        # Typer expects a dict but only looks commands up.
         self.commands = LateCommands("spritz_cli.cli", COMMANDS)  # type: ignore[assignment]
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            console.note("interrupted")
-            raise typer.Exit(INTERRUPTED) from None
+            raise Interrupted("interrupted") from None
 
 
 app = typer.Typer(
@@ -61,9 +69,13 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "terminal_width": console.help_width(),
+    },
     epilog="Exit codes: 0 done, 1 finished but something asked for is not so, 2 usage or "
-    "invalid catalog, 3 infrastructure, 130 interrupted.",
+    "invalid catalog, 3 infrastructure, 130 interrupted. `vidgen help COMMAND` explains a "
+    "command; the options above may also stand after it.",
 )
 
 
@@ -72,21 +84,32 @@ def options(
     context: typer.Context,
     catalog: Annotated[
         Path | None,
-        typer.Option(help="The catalog; default ./templates.yaml, else the one shipped."),
+        typer.Option(metavar="FILE", help="The catalog; default ./templates.yaml or ours."),
     ] = None,
     videos_dir: Annotated[
         str | None,
-        typer.Option(
-            metavar="PLACE", help="Where films are published: a folder (./videos) or s3://BUCKET."
-        ),
+        typer.Option(metavar="PLACE", help="Where films go: a folder (./videos) or s3://BUCKET."),
     ] = None,
     state_dir: Annotated[
-        Path | None, typer.Option(help="Embedded Redis, caches and logs; default ./.vidgen.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Embedded Redis, caches and logs; default ./.vidgen."),
     ] = None,
     log_level: Annotated[
-        str | None, typer.Option(help="DEBUG, INFO, WARNING (default) or ERROR, on stderr.")
+        str | None,
+        typer.Option(metavar="LEVEL", help="Log DEBUG, INFO, WARNING (default) or ERROR."),
     ] = None,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Write results and errors only.")
+    ] = False,
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "-v", "--verbose", count=True, show_default=False, help="Log INFO; -vv: DEBUG."
+        ),
+    ] = 0,
+    version: Annotated[
+        bool, typer.Option("-V", "--version", help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """Make every explainer film of a catalog and publish it to a Redis manifest.
 
@@ -95,28 +118,35 @@ def options(
     if version:
         _print_version()
     if context.invoked_subcommand is None:
-        console.note(context.get_help())
+        console.complain(context.get_help())
         raise typer.Exit(UsageError.exit_code)
+    console.QUIET.set(quiet)
     invocation: Invocation = context.obj
     invocation.flags = {
-        "catalog": catalog,
-        "videos_dir": videos_dir,
-        "state_dir": state_dir,
-        "log": log_level,
+        "catalog": Given(catalog, "flag", "--catalog"),
+        "videos_dir": Given(videos_dir, "flag", "--videos-dir"),
+        "state_dir": Given(state_dir, "flag", "--state-dir"),
+        "log": _log_flag(log_level, quiet, verbose),
     }
-    _log_to_stderr(invocation.settings.log)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; nothing but exit codes leaves this function."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     console.prepare_streams()
+    console.QUIET.set(False)
     with _terminations_interrupt():
         return _finish(_answer(given, Invocation()))
 
 
 def globals_first(arguments: Sequence[str]) -> list[str]:
     """Move global options to the front, so that they work on either side of the command."""
+    front, rest = _split(arguments)
+    return front + rest
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Separate the global options from the command and its own arguments."""
     front: list[str] = []
     rest: list[str] = []
     pending = iter(arguments)
@@ -126,9 +156,22 @@ def globals_first(arguments: Sequence[str]) -> list[str]:
             rest += [argument, *pending]
         elif name in GLOBAL_OPTIONS:
             front += [argument] if equals else [argument, *islice(pending, 1)]
+        elif re.fullmatch(GLOBAL_SWITCHES, argument):
+            front.append(argument)
         else:
             rest.append(argument)
-    return front + rest
+    return front, rest
+
+
+def _log_flag(log_level: str | None, quiet: bool, verbose: int) -> Given:
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose contradict each other", hint="Give one of them.")
+    if log_level is not None:
+        return Given(log_level, "flag", "--log-level")
+    if quiet:
+        return Given("ERROR", "flag", "--quiet")
+    level = {0: None, 1: "INFO"}.get(verbose, "DEBUG")
+    return Given(level, "flag", "--verbose")
 
 
 def _answer(given: list[str], invocation: Invocation) -> int:
@@ -144,8 +187,8 @@ def _answer(given: list[str], invocation: Invocation) -> int:
     except console.OutputClosed:
         return PIPE_CLOSED
     except KeyboardInterrupt:
-        return INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - whatever it is, the user gets one line
+        return _fail(Interrupted("interrupted"), given)
+    except Exception as error:  # noqa: BLE001 - the user gets one line, whatever happened
         from spritz_cli.cli.failures import internal_error
 
         return _fail(internal_error(error, given, invocation), given)
@@ -153,30 +196,28 @@ def _answer(given: list[str], invocation: Invocation) -> int:
 
 
 def _run_command(given: list[str], invocation: Invocation) -> int:
-    code = app(args=globals_first(given), prog_name="vidgen", standalone_mode=False, obj=invocation)
+    if given[:1] == [COMPLETE]:
+        from spritz_cli.cli.candidates import complete
+
+        return complete(typer.main.get_command(app), given[1:])
+    front, rest = _split(given)
+    if rest[:1] == ["help"]:
+        rest = [*(word for word in rest if word != "help"), "--help"]
+    with libraries_of("spritz-vidgen"):
+        code = app(args=front + rest, prog_name="vidgen", standalone_mode=False, obj=invocation)
     return code if isinstance(code, int) else 0
 
 
 def _print_version() -> NoReturn:
-    from importlib.metadata import PackageNotFoundError, version
+    from spritz_cli import __version__
 
-    try:
-        console.out(f"vidgen {version('vidgen')}")
-    except PackageNotFoundError:
-        console.out("vidgen, from a checkout that is not installed")
+    console.out(f"vidgen {__version__}")
     raise typer.Exit
-
-
-def _log_to_stderr(level: str) -> None:
-    import logging
-
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
-    logging.getLogger("spritz_cli").setLevel(level)
 
 
 @contextmanager
 def _terminations_interrupt() -> Iterator[None]:
-    """Let a polite kill or a closed terminal clean up exactly as Ctrl-C does."""
+    """Have SIGTERM and SIGHUP clean up exactly as Ctrl-C does."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -186,7 +227,7 @@ def _terminations_interrupt() -> Iterator[None]:
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     for number, handler in before.items():
-        # nohup, for one, has them ignored: leave it at that.
+        # Under nohup, for example, they are ignored and stay ignored.
         if handler is signal.SIG_DFL:
             signal.signal(number, interrupt)
     try:
@@ -199,11 +240,19 @@ def _terminations_interrupt() -> Iterator[None]:
 def _fail(error: VidgenError, given: Sequence[str]) -> int:
     try:
         console.error(error)
-        if "--json" in given:
-            console.error_document(error)
+        _document(error, given)
     except (console.OutputClosed, VidgenError):
         pass
     return error.exit_code
+
+
+def _document(error: VidgenError, given: Sequence[str]) -> None:
+    """Write the error as a document if the command was called with --json."""
+    _, rest = _split(given)
+    options = rest[: rest.index("--")] if "--" in rest else rest
+    if "--json" in options:
+        first = next((word for word in options if not word.startswith("-")), None)
+        console.error_document(first if first in COMMANDS else None, error)
 
 
 def _finish(code: int) -> int:

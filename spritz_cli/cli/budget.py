@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spritz_cli.cli import console
+from spritz_cli.cli import console, money
 from spritz_cli.cli.console import Column
+from spritz_cli.cli.documents import name_fields
 from spritz_cli.cli.options import Json, settings_of
 from spritz_cli.cli.quick import QuickCommand
 from spritz_cli.cli.units import counted, span, usd
@@ -19,7 +20,7 @@ from spritz_cli.models import MicroUSD, add_up, dollars
 if TYPE_CHECKING:
     from spritz_cli.storage.budget import Charge, DailyBudget, Day
 
-#: What is older has expired.
+#: Older days have expired.
 MOST_DAYS = 40
 
 AMOUNTS = (
@@ -36,7 +37,7 @@ def register(app: typer.Typer) -> None:
 def budget(
     context: typer.Context,
     days: Annotated[
-        int, typer.Option(min=1, max=MOST_DAYS, help="How many days to look back on.")
+        int, typer.Option(min=1, max=MOST_DAYS, metavar="N", help="Look back on N days.")
     ] = 7,
     as_json: Json = False,
 ) -> None:
@@ -49,7 +50,7 @@ def budget(
     with open_services(settings_of(context)) as services:
         spending = spending_of(services.budget, days)
     if as_json:
-        console.document(spending.document())
+        console.document("budget", spending.document())
     elif spending.days:
         _show(spending)
     else:
@@ -58,7 +59,7 @@ def budget(
 
 @dataclass(frozen=True)
 class Spending:
-    """Today, the days that cost anything (newest first), and when the next one begins."""
+    """Today, the days with any cost (newest first), and how long until the next one begins."""
 
     today: Day
     days: Sequence[Day]
@@ -69,16 +70,11 @@ class Spending:
         today = self.today
         reset = date.fromisoformat(today.date) + timedelta(days=1)
         return {
-            "date": today.date,
-            "cap_usd": usd(today.cap_micros),
-            "spent_usd": usd(today.spent),
-            "held_usd": usd(today.held),
-            "left_usd": usd(today.left),
+            **money.budget_fields(today),
             "resets_at": f"{reset.isoformat()}T00:00:00+00:00",
             "resets_in_seconds": round(self.seconds_to_reset),
-            "templates": [
-                {"template": name or None, **sums.document()}
-                for name, sums in _by_template(today.charges)
+            "films": [
+                {**_name(name), **sums.document()} for name, sums in _by_template(today.charges)
             ],
             "days": [{"date": day.date, **Sums.of(day.charges).document()} for day in self.days],
         }
@@ -86,7 +82,7 @@ class Spending:
 
 @dataclass(frozen=True)
 class Sums:
-    """How many orders some charges are for, and what they add up to in micro-dollars."""
+    """The number of orders, and their sums in micro-dollars."""
 
     orders: int
     spent: MicroUSD
@@ -112,9 +108,9 @@ class Sums:
 
 def spending_of(budget: DailyBudget, days: int) -> Spending:
     """Look up the last `days` days."""
-    found = budget.days(days)
+    past = budget.days(days)
     today = budget.today()
-    return Spending(today, found, budget.seconds_to_reset())
+    return Spending(today, past, budget.seconds_to_reset())
 
 
 def _show(spending: Spending) -> None:
@@ -155,3 +151,9 @@ def _by_template(charges: Iterable[Charge]) -> list[tuple[str, Sums]]:
     return [
         (name, Sums.of(charge for charge in charges if charge.template == name)) for name in names
     ]
+
+
+def _name(name: str) -> dict[str, str | None]:
+    """Return the names of a film; None for orders of which only the cost is known."""
+    persona, _, topic = name.partition("/")
+    return {**name_fields(persona, topic)} if name else dict.fromkeys(("name", "persona", "topic"))

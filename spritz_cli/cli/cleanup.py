@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,12 +13,10 @@ from spritz_cli.cli.options import Json, settings_of
 from spritz_cli.cli.quick import QuickCommand
 from spritz_cli.cli.units import counted, parse_span, size
 from spritz_cli.errors import UsageError
+from spritz_cli.settings import MAX_QUOTA_GB
 
 if TYPE_CHECKING:
-    from spritz_cli.films.cleanup import CleanupPlan, Deletion
-
-GIGABYTE = 1024**3
-MOST_GIGABYTES = 1_000_000
+    from spritz_cli.films.cleanup import CleanupResult
 
 COLUMNS = (Column("FILE"), Column("SIZE", right=True), Column("REASON"))
 
@@ -32,14 +30,14 @@ def register(app: typer.Typer) -> None:
 def cleanup(
     context: typer.Context,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the plan and change nothing.")
+        bool, typer.Option("--dry-run", help="Show what would go and delete nothing.")
     ] = False,
     quota_gb: Annotated[
         float | None,
-        typer.Option(help="Keep at most this much; default VIDGEN_DISK_QUOTA_GB, else 5."),
+        typer.Option(metavar="GB", help="Keep at most this much; default VIDGEN_DISK_QUOTA_GB."),
     ] = None,
     grace: Annotated[
-        str, typer.Option(help="Never delete what is younger, e.g. 30m, 2h, 1d.")
+        str, typer.Option(metavar="AGE", help="Keep what is younger: 30m, 2h, 1d.")
     ] = "1h",
     as_json: Json = False,
 ) -> None:
@@ -48,64 +46,44 @@ def cleanup(
     Example: vidgen cleanup --dry-run
     """
     from spritz_cli.bootstrap import open_services
-    from spritz_cli.films.cleanup import apply_cleanup, plan_cleanup
+    from spritz_cli.films import cleanup as films
 
     settings = settings_of(context)
-    quota = settings.disk_quota_gb if quota_gb is None else _required_quota(quota_gb)
+    if quota_gb is not None:
+        settings = replace(settings, disk_quota_gb=_required_quota(quota_gb))
     with open_services(settings) as services:
-        store, manifest, leases = services.store, services.manifest, services.leases
-        plan = plan_cleanup(
-            store,
-            manifest,
+        result = films.cleanup(
+            services.studio,
             services.catalog,
-            leases,
-            quota_bytes=int(quota * GIGABYTE),
+            quota_bytes=settings.disk_quota_bytes,
             footage=services.footage,
             grace_seconds=parse_span(grace),
+            dry_run=dry_run,
         )
-        done = plan.deletions
-        if not dry_run:
-            done = apply_cleanup(plan, store, manifest, leases, services.footage)
     if as_json:
-        console.document(_document(plan, done, dry_run=dry_run))
+        console.document("cleanup", result.document())
     else:
-        _show(plan, done, dry_run=dry_run)
+        _show(result)
 
 
 def _required_quota(given: float) -> float:
-    # This is false for "nan" too.
-    if 0 < given <= MOST_GIGABYTES:
+    # False for NaN, too.
+    if 0 < given <= MAX_QUOTA_GB:
         return given
     raise UsageError(
-        f"--quota-gb {given:g} is no amount of gigabytes to keep",
-        hint=f"Give a number above 0 and up to {MOST_GIGABYTES:,}.",
+        f"invalid --quota-gb {given:g}",
+        hint=f"Give a number above 0 and up to {MAX_QUOTA_GB:,}.",
     )
 
 
-def _show(plan: CleanupPlan, done: Sequence[Deletion], *, dry_run: bool) -> None:
-    rows = [(str(item.path), size(item.bytes), item.reason) for item in done]
+def _show(result: CleanupResult) -> None:
+    deletions = result.deletions
+    rows = [(str(item.path), size(item.bytes), item.reason) for item in deletions]
     if rows:
         console.table(COLUMNS, rows)
-    verb = "would be deleted" if dry_run else "deleted"
-    freed = size(sum(item.bytes for item in done))
+    verb = "would be deleted" if result.dry_run else "deleted"
+    freed = size(sum(item.bytes for item in deletions))
     console.out(
-        f"{counted(len(done), 'file')} {verb} ({freed}); "
-        f"films {'take' if dry_run else 'took'} {size(plan.disk_usage_bytes)}."
+        f"{counted(len(deletions), 'file')} {verb} ({freed}); "
+        f"films {'take' if result.dry_run else 'took'} {size(result.plan.disk_usage_bytes)}."
     )
-
-
-def _document(plan: CleanupPlan, done: Sequence[Deletion], *, dry_run: bool) -> dict[str, Any]:
-    from spritz_cli.films.cleanup import counts
-
-    films = [deletion for removal in plan.removals for deletion in removal.deletions]
-    freed = sum(item.bytes for item in done if item in films)
-    left = plan.disk_usage_bytes - (0 if dry_run else freed)
-    return {
-        "dry_run": dry_run,
-        **counts(done),
-        "disk_usage_gb": round(left / GIGABYTE, 6),
-        "bytes_freed": 0 if dry_run else sum(item.bytes for item in done),
-        "deletions": [
-            {"path": str(item.path), "bytes": item.bytes, "reason": item.reason} for item in done
-        ],
-    }

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
+import shutil
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from spritz_cli.errors import CatalogError, StorageError, VidgenError
+from spritz_cli.errors import Interrupted, InvalidFile, StorageError, VidgenError
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table as RichTable
 
-#: Major version of every `--json` document; readers ignore fields they do not know.
-JSON_SCHEMA = 1
+#: Major version of every `--json` document; the files in `schemas/` describe them.
+JSON_VERSION = 1
+
+#: Whether notices and warnings are left out (--quiet); errors and results never are.
+QUIET = ContextVar("QUIET", default=False)
 
 GAP = "  "
 
@@ -24,8 +30,26 @@ GAP = "  "
 THIN = 24
 
 
+#: The name under which Python knows `_stand_in`.
+ENCODING_ERRORS = "vidgen"
+
+#: What is written for a sign that the output's encoding lacks.
+STAND_INS = {
+    "→": "->",
+    "×": "x",
+    "…": "...",
+    "─": "-",
+    "–": "-",
+    "—": "-",
+    "−": "-",
+    "↻": "@",
+    **dict.fromkeys("“”", '"'),
+    **dict.fromkeys("‘’", "'"),
+}
+
+
 class OutputClosed(Exception):
-    """Whoever read our output went away, as `vidgen status | head -1` does."""
+    """The reader of our output went away, as `vidgen status | head -1` does."""
 
 
 class Cell(NamedTuple):
@@ -36,7 +60,7 @@ class Cell(NamedTuple):
 
 
 class Column(NamedTuple):
-    """What a terminal that is too narrow does without, or shows elsewhere.
+    """A column of a table, and what becomes of it on a terminal that is too narrow.
 
     `optional` columns are left out, the last first. `below` columns go on
     lines of their own under the row, once folding would leave them too thin.
@@ -51,14 +75,19 @@ class Column(NamedTuple):
 Row = Sequence["str | Cell"]
 
 
+def help_width() -> int:
+    """Return how wide help is: 80 columns, or less where the terminal is narrower."""
+    return max(30, min(80, shutil.get_terminal_size().columns) - 2)
+
+
 def prepare_streams() -> None:
     """Make sure that printing cannot fail for lack of a stream or of a letter in the locale."""
-    # Either is None when the caller closed it, as `vidgen status >&-` does.
+    # A stream is None if the caller closed it, as `vidgen status >&-` does.
     sys.stdout = sys.stdout or _nowhere()
     sys.stderr = sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors=ENCODING_ERRORS)
 
 
 def out(text: str = "") -> None:
@@ -67,27 +96,35 @@ def out(text: str = "") -> None:
 
 
 def note(text: str = "") -> None:
-    """Write a line that is not the result: a notice, progress, an error."""
+    """Write a line that is not the result, such as progress; --quiet leaves it out."""
+    if not QUIET.get():
+        complain(text)
+
+
+def warning(text: str) -> None:
+    """Write what is probably not meant, but does not stop the command."""
+    note(_painted("warning:", "1;33") + f" {_escaped(text)}")
+
+
+def complain(text: str = "") -> None:
+    """Write a line that says why the command failed, also with --quiet."""
     _write(sys.stderr, text + "\n")
     _flush(sys.stderr)
 
 
-def document(fields: Mapping[str, Any], *, on_one_line: bool = False) -> None:
+def document(command: str, fields: Mapping[str, Any], *, on_one_line: bool = False) -> None:
     """Write the JSON document that a command answers `--json` with."""
-    ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-    indent = None if on_one_line else 2
-    text = json.dumps({"schema": JSON_SCHEMA, **fields}, indent=indent, ensure_ascii=ascii_only)
-    out(text)
+    _write_document(command, command, fields, on_one_line=on_one_line)
 
 
 def flush() -> None:
-    """Hand everything written to the reader, or raise OutputClosed."""
+    """Flush stdout; raises OutputClosed if its reader is gone."""
     _write(sys.stdout, "")
     _flush(sys.stdout)
 
 
 def discard_output() -> None:
-    """Keep the interpreter from complaining about a closed pipe when it exits."""
+    """Keep the interpreter from reporting a closed pipe when it exits."""
     nowhere = _nowhere()
     for stream in (sys.stdout, sys.stderr):
         os.dup2(nowhere.fileno(), stream.fileno())
@@ -95,28 +132,34 @@ def discard_output() -> None:
 
 def error(problem: VidgenError) -> None:
     """Write what is wrong and what to do about it, to stderr."""
-    if isinstance(problem, CatalogError):
-        return _catalog_error(problem)
-    _complaint(problem.message, problem.hint)
+    if isinstance(problem, InvalidFile):
+        return _file_error(problem)
+    if isinstance(problem, Interrupted):
+        return complain(problem.message)
+    _error_lines(problem.message, problem.hint)
 
 
-def error_document(problem: VidgenError, *, on_one_line: bool = False) -> None:
-    """Write the JSON document of a command that could not answer."""
-    problems = problem.problems if isinstance(problem, CatalogError) else ()
+def error_document(command: str | None, problem: VidgenError, *, on_one_line: bool = False) -> None:
+    """Write the JSON document of a command that could not answer; None if none was named."""
+    problems = problem.problems if isinstance(problem, InvalidFile) else ()
     answer: dict[str, Any] = {
         "message": problem.message,
         "hint": problem.hint,
         "exit_code": problem.exit_code,
+        "problems": [item._asdict() for item in problems],
     }
-    if problems:
-        answer["problems"] = [item._asdict() for item in problems]
-    document({"error": answer}, on_one_line=on_one_line)
+    _write_document("error", command, {"error": answer}, on_one_line=on_one_line)
 
 
 def interactive(stream: TextIO) -> bool:
     """Say whether colour and moving bars make sense on this stream."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     return stream.isatty() and not plain
+
+
+def redraws(stream: TextIO) -> bool:
+    """Say whether what was written to this stream can be overwritten."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def table(columns: Sequence[Column], rows: Iterable[Row]) -> None:
@@ -139,6 +182,25 @@ def rich_console(stream: TextIO) -> Console:
     from rich.console import Console
 
     return Console(file=stream, markup=False, highlight=False, emoji=False)
+
+
+def _write_document(
+    shape: str, command: str | None, fields: Mapping[str, Any], *, on_one_line: bool
+) -> None:
+    ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    head = {"schema": f"vidgen/{shape}/{JSON_VERSION}", "command": command}
+    indent = None if on_one_line else 2
+    out(json.dumps({**head, **fields}, indent=indent, ensure_ascii=ascii_only))
+
+
+def _stand_in(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    missing = error.object[error.start : error.end]
+    return "".join(STAND_INS.get(sign, "?") for sign in missing), error.end
+
+
+codecs.register_error(ENCODING_ERRORS, _stand_in)
 
 
 def _nowhere() -> TextIO:
@@ -170,10 +232,10 @@ def _unwritable(exc: OSError) -> Exception:
     )
 
 
-def _complaint(message: str, hint: str) -> None:
-    note(_painted("error:", "1;31") + f" {_escaped(message)}")
+def _error_lines(message: str, hint: str) -> None:
+    complain(_painted("error:", "1;31") + f" {_escaped(message)}")
     if hint:
-        note(_painted("hint:", "1;36") + f" {_escaped(hint)}")
+        complain(_painted("hint:", "1;36") + f" {_escaped(hint)}")
 
 
 def _escaped(text: str) -> str:
@@ -184,11 +246,11 @@ def _escaped(text: str) -> str:
     )
 
 
-def _catalog_error(problem: CatalogError) -> None:
+def _file_error(problem: InvalidFile) -> None:
     for item in problem.problems:
-        _complaint(str(item), item.hint)
+        _error_lines(str(item), item.hint)
     count = len(problem.problems)
-    note(f"{count} problem{'' if count == 1 else 's'} in all; nothing was done.")
+    complain(f"{count} problem{'' if count == 1 else 's'} in all; nothing was done.")
 
 
 def _painted(text: str, code: str) -> str:
@@ -221,13 +283,13 @@ def _grid(columns: Sequence[Column], rows: list[list[Cell]], kept: Sequence[int]
     from rich.table import Table
     from rich.text import Text
 
-    found = Table(box=None, pad_edge=False, padding=(0, len(GAP), 0, 0), header_style="bold")
+    grid = Table(box=None, pad_edge=False, padding=(0, len(GAP), 0, 0), header_style="bold")
     for index in kept:
         column = columns[index]
-        found.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
+        grid.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
     for row in rows:
-        found.add_row(*(Text(row[index].text, style=row[index].style) for index in kept))
-    return found
+        grid.add_row(*(Text(row[index].text, style=row[index].style) for index in kept))
+    return grid
 
 
 def _stacked(columns: Sequence[Column], rows: list[list[Cell]], console: Console) -> None:

@@ -1,4 +1,4 @@
-"""`vidgen doctor`: what this machine lacks, and the command that mends it."""
+"""`vidgen doctor`: what this machine lacks, and the command that repairs it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import typer
 
@@ -21,7 +21,7 @@ from spritz_cli.cli.quick import QuickCommand
 from spritz_cli.cli.units import counted, size
 from spritz_cli.errors import CatalogError, InfrastructureError, VidgenError
 from spritz_cli.models import ObjectPath
-from spritz_cli.settings import Settings
+from spritz_cli.settings import GIGABYTE, Settings
 
 State = Literal["ok", "warn", "FAIL"]
 
@@ -34,10 +34,9 @@ COLUMNS = (
 
 STYLES = {"ok": "green", "warn": "yellow", "FAIL": "bold red"}
 
-#: Signs that films are full of; a font without one of them is the wrong font.
+#: Signs that films use; a font that lacks one of them is the wrong font.
 CANARY = "AZaz09$%,.:−–—’“”·×→é"
 
-GIGABYTE = 10**9
 LITTLE_SPACE = GIGABYTE
 NO_SPACE = GIGABYTE // 10
 
@@ -51,7 +50,7 @@ CAIRO_INSTALLERS = {
 
 @dataclass(frozen=True)
 class Check:
-    """What was looked at, what was found, and what to do unless it is ok."""
+    """One check: its result, what was found, and how to fix it."""
 
     name: str
     state: State
@@ -67,18 +66,27 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(context: typer.Context, as_json: Json = False) -> None:
-    """Check this machine, with a fix for all that is missing.
+    """Check this machine and say how to fix what is missing.
 
     Example: vidgen doctor
     """
     settings = settings_of(context)
     checks = [_isolated(name, look, settings) for name, look in CHECKS.items()]
     if as_json:
-        console.document({"checks": [asdict(check) for check in checks]})
+        console.document("doctor", {"checks": [_fields(check) for check in checks]})
     else:
         console.table(COLUMNS, [_row(check) for check in checks])
     if any(check.state == "FAIL" for check in checks):
         raise typer.Exit(InfrastructureError.exit_code)
+
+
+def _fields(check: Check) -> dict[str, Any]:
+    return {
+        "name": check.name,
+        "status": check.state.lower(),
+        "message": check.detail,
+        "hint": check.fix,
+    }
 
 
 def _row(check: Check) -> list[str | Cell]:
@@ -86,19 +94,18 @@ def _row(check: Check) -> list[str | Cell]:
 
 
 def _isolated(name: str, look: Callable[[Settings], Check], settings: Settings) -> Check:
-    """Run one check; whatever it dies of is its finding and leaves the others alone."""
+    """Run one check; any error is what it found, and the other checks still run."""
     try:
         return look(settings)
     except VidgenError as error:
         return Check(name, "FAIL", error.message, error.hint)
-    except Exception as error:  # noqa: BLE001 - that is what isolation means here
+    except Exception as error:  # noqa: BLE001 - one check must not stop the others
         fix = "Reinstall vidgen and its dependencies."
         return Check(name, "FAIL", f"{type(error).__name__}: {error}", fix)
 
 
 def _python(_: Settings) -> Check:
-    found = f"{sys.version.split()[0]} at {sys.executable}"
-    return Check("python", "ok", found)
+    return Check("python", "ok", f"{sys.version.split()[0]} at {sys.executable}")
 
 
 def _libcairo(_: Settings) -> Check:
@@ -131,13 +138,13 @@ def _ffmpeg(_: Settings) -> Check:
 
 
 def _font(_: Settings) -> Check:
-    from spritz_cli.scene import text
+    from spritz_cli.scene import font, text
 
     missing = text.missing_glyphs(CANARY)
     if missing:
         fix = "Reinstall the package fontpkg-figtree."
-        return Check("font", "FAIL", f"{text.FAMILY} lacks {' '.join(missing)}", fix)
-    return Check("font", "ok", f"{text.FAMILY}, {text.font_file().name}")
+        return Check("font", "FAIL", f"{font.FAMILY} lacks {' '.join(missing)}", fix)
+    return Check("font", "ok", f"{font.FAMILY}, {font.font_file().name}")
 
 
 def _redis(settings: Settings) -> Check:
@@ -151,11 +158,11 @@ def _redis(settings: Settings) -> Check:
     server = facts.get("server_name", "redis")
     version = facts.get(f"{server}_version", facts.get("redis_version"))
     policy = facts.get("maxmemory_policy", "noeviction")
-    found = f"{server} {version}, {where}"
+    detail = f"{server} {version}, {where}"
     if policy != "noeviction":
         fix = "Set maxmemory-policy to noeviction: this one may drop entries and jobs."
-        return Check("redis", "warn", f"{found}, {policy}", fix)
-    return Check("redis", "ok", found)
+        return Check("redis", "warn", f"{detail}, {policy}", fix)
+    return Check("redis", "ok", detail)
 
 
 def _videos_dir(settings: Settings) -> Check:
@@ -168,11 +175,11 @@ def _bucket(settings: Settings, place: ObjectPath) -> Check:
     from spritz_cli.bootstrap import open_bucket
 
     bucket = open_bucket(settings, place)
-    found = f"{place} on {bucket.server}, written, listed, read and deleted"
+    detail = f"{place} on {bucket.server}, written, listed, read and deleted"
     if bucket.probe():
-        return Check("videos directory", "ok", found)
+        return Check("videos directory", "ok", detail)
     fix = "Use a server with conditional writes if hosts share it: they guard the paid orders."
-    return Check("videos directory", "warn", f"{found}; it ignores If-None-Match", fix)
+    return Check("videos directory", "warn", f"{detail}; it ignores If-None-Match", fix)
 
 
 def _state_dir(settings: Settings) -> Check:
@@ -180,21 +187,26 @@ def _state_dir(settings: Settings) -> Check:
 
 
 def _folder(name: str, path: Path, option: str) -> Check:
-    existing = _nearest(path)
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+    existing, usable = _nearest(path)
+    if not usable:
         fix = f"Make {existing} a writable directory, or choose another with {option}."
         return Check(name, "FAIL", f"{path} cannot be written", fix)
     free = shutil.disk_usage(existing).free
-    found = f"{path}, {size(free)} free"
+    detail = f"{path}, {size(free)} free"
     if free < LITTLE_SPACE:
         fix = "Free some space; vidgen cleanup --dry-run shows what can go."
-        return Check(name, "FAIL" if free < NO_SPACE else "warn", found, fix)
-    return Check(name, "ok", found)
+        return Check(name, "FAIL" if free < NO_SPACE else "warn", detail, fix)
+    return Check(name, "ok", detail)
 
 
-def _nearest(path: Path) -> Path:
-    """Return the path, or its closest parent that is there."""
-    return next(folder for folder in (path, *path.parents) if folder.exists())
+def _nearest(path: Path) -> tuple[Path, bool]:
+    """Return the path or its closest parent that is there, and whether we can write to it."""
+    try:
+        existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    except PermissionError:
+        # Whether it is there cannot even be looked up.
+        return path.parent, False
+    return existing, existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
 
 
 def _catalog(settings: Settings) -> Check:
@@ -208,6 +220,16 @@ def _catalog(settings: Settings) -> Check:
 
 
 def _footage(settings: Settings) -> Check:
+    from spritz_cli.catalog.providers import provider_files, provider_problems
+
+    check = _provider(settings)
+    problems = provider_problems(provider_files(settings.catalog))
+    if check.state != "ok" or not problems:
+        return check
+    return Check("footage", "warn", f"{check.detail}; {problems[0]}", problems[0].hint)
+
+
+def _provider(settings: Settings) -> Check:
     from datetime import UTC, datetime
 
     from spritz_cli.bootstrap import provider_profile
@@ -216,17 +238,17 @@ def _footage(settings: Settings) -> Check:
     profile = provider_profile(settings)
     if profile is None:
         return Check("footage", "ok", "no provider: every film is an animated infographic")
-    found = f"{profile.model} from {profile.name}, {profile.base_url}"
+    detail = f"{profile.model} from {profile.name}, {profile.base_url}"
     if profile.is_retired(datetime.now(UTC).date(), profile.model):
         fix = "Set VIDGEN_PROVIDER, VIDGEN_MODEL or VIDGEN_BASE_URL to what serves footage now."
-        return Check("footage", "warn", f"{found}: shut down by its provider", fix)
+        return Check("footage", "warn", f"{detail}: shut down by its provider", fix)
     if profile.auth != "none" and not secret(profile.api_key_env):
         fix = f"Set {' or '.join(profile.api_key_env)}, unless the server asks for no key."
-        return Check("footage", "warn", f"{found}, without a key", fix)
+        return Check("footage", "warn", f"{detail}, without a key", fix)
     if not profile.is_priced(profile.model):
         fix = "Set VIDGEN_PRICE_PER_SECOND_USD, or its price in providers.yaml."
-        return Check("footage", "warn", f"{found}, of unknown price", fix)
-    return Check("footage", "ok", found)
+        return Check("footage", "warn", f"{detail}, of unknown price", fix)
+    return Check("footage", "ok", detail)
 
 
 CHECKS: dict[str, Callable[[Settings], Check]] = {

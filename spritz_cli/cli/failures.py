@@ -1,4 +1,4 @@
-"""What a failure looks like from outside: every exception becomes a VidgenError."""
+"""How a failure looks from outside: every exception becomes a VidgenError."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def usage_error(error: typer.TyperException) -> UsageError:
     """Put a complaint of the argument parser into our form."""
     context: typer.Context | None = getattr(error, "ctx", None)
     command = context.command_path if context else "vidgen"
-    message = error.format_message().rstrip(".")
+    # Typer has pydantic check values, whose messages begin with the kind of the error.
+    message = error.format_message().rstrip(".").replace("Value error, ", "")
     return UsageError(message[:1].lower() + message[1:], hint=f"See {command} --help.")
 
 
@@ -27,7 +28,7 @@ def internal_error(error: Exception, given: Sequence[str], invocation: Invocatio
     """Put a fault of vidgen into one line, and its traceback into a file."""
     text = "".join(traceback.format_exception(error))
     if _debugging(invocation):
-        console.note(text)
+        console.complain(text)
     where = _keep(f"vidgen {' '.join(given)}\n{text}", invocation)
     first_line = (str(error).splitlines() or [""])[0]
     return VidgenError(

@@ -1,4 +1,4 @@
-"""`vidgen gallery`: all films on one page, to look at, to send round, to compare."""
+"""`vidgen gallery`: all films on one page, to look at, send round and compare."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spritz_cli.cli import console
+from spritz_cli.cli.documents import seen_by_application
 from spritz_cli.cli.options import Json, Persona, Topic, selection, settings_of
 from spritz_cli.cli.plan import planned
 from spritz_cli.cli.quick import QuickCommand
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from spritz_cli.lint.finding import Finding
     from spritz_cli.models import Template, Video
 
-#: Findings by the name of the film; None if nobody looked for any.
+#: Findings by the name of the film; None with --no-lint.
 Findings = Mapping[str, Sequence[str]] | None
 
 
@@ -41,17 +42,21 @@ def gallery(
     context: typer.Context,
     persona: Persona = None,
     topic: Topic = None,
-    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("gallery.html"),
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The HTML file to write.")] = Path(
+        "gallery.html"
+    ),
     against: Annotated[
         Path | None,
-        typer.Option(metavar="PAGE", help="An earlier such page: show what changed since."),
+        typer.Option(metavar="FILE", help="Compare with an earlier page of vidgen gallery."),
     ] = None,
     no_lint: Annotated[
-        bool, typer.Option("--no-lint", help="Do not check the films, which takes seconds each.")
+        bool, typer.Option("--no-lint", help="Skip the check, which takes seconds a film.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Write one HTML page with every film in it; it needs no server and no network.
+    """Write one HTML page with every film in it.
+
+    It needs no server and no network.
 
     Example: vidgen gallery --out after.html --against before.html
     """
@@ -69,8 +74,9 @@ def gallery(
             exhibits = _exhibits(services, items, findings, Path(folder))
             comparison = compare(exhibits, earlier) if earlier else None
             written = write_page(_page(exhibits, findings, comparison), path)
-    if as_json:
-        return console.document(_document(path, written, exhibits, comparison))
+        if as_json:
+            films = _films(services, exhibits)
+            return console.document("gallery", _document(path, written, films, comparison))
     console.out(f"{path}: {_outcome(exhibits, comparison)}, {size(written)}.")
 
 
@@ -85,16 +91,16 @@ def _findings(context: typer.Context, templates: Sequence[Template]) -> dict[str
 
     console.note(f"Checking {counted(len(templates), 'film')}; --no-lint skips this …")
     today = datetime.now(UTC).date()
-    found = findings_of_all(templates, settings_of(context).scenes, today)
+    findings = findings_of_all(templates, settings_of(context).scenes, today)
     return {
         template.name: [_line(finding) for finding in of_film]
-        for template, of_film in zip(templates, found, strict=True)
+        for template, of_film in zip(templates, findings, strict=True)
     }
 
 
 def _line(finding: Finding) -> str:
     when = "" if finding.second is None else f"{finding.second:.1f} s"
-    # A place in the catalog says it all; what is drawn is found by its second and its look.
+    # A catalog finding needs only its line; a drawing finding needs its second and its element.
     where = finding.where or ", ".join(filter(None, (when, finding.element)))
     soon = "soon: " if finding.level == "soon" else ""
     return f"{soon}{where}: {finding.message}. {finding.mend}"
@@ -182,6 +188,8 @@ def _lint_fact(findings: Sequence[str] | None) -> Iterator[Fact]:
 
 
 def _page(exhibits: Sequence[Exhibit], findings: Findings, comparison: Comparison | None) -> Page:
+    # Looking the version up takes as long as all of the help.
+    from spritz_cli import __version__
     from spritz_cli.gallery import Page
 
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -191,7 +199,7 @@ def _page(exhibits: Sequence[Exhibit], findings: Findings, comparison: Compariso
         title=title,
         made_at=now,
         made=_moment(now),
-        version=_version(),
+        version=__version__,
         exhibits=exhibits,
         summary=[*_summary(exhibits, findings), *_since(comparison)],
         comparison=comparison,
@@ -236,35 +244,36 @@ def _moment(moment: str | None) -> str:
     return f"{when.day} {when:%b %Y, %H:%M} UTC"
 
 
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("vidgen")
-    except PackageNotFoundError:
-        return "from a checkout"
-
-
 def _outcome(exhibits: Sequence[Exhibit], comparison: Comparison | None) -> str:
     ready = sum(exhibit.media is not None for exhibit in exhibits)
     shown = f"{ready} of {counted(len(exhibits), 'film')} ready"
     return f"{shown}; {_changes(comparison)}" if comparison else shown
 
 
+def _films(services: Services, exhibits: Sequence[Exhibit]) -> list[dict[str, Any]]:
+    intact = {exhibit.template.key for exhibit in exhibits if exhibit.media}
+    templates = [exhibit.template for exhibit in exhibits]
+    return [*seen_by_application(services, templates, intact).values()]
+
+
 def _document(
-    path: Path, written: int, exhibits: Sequence[Exhibit], comparison: Comparison | None
+    path: Path, written: int, films: Sequence[Mapping[str, Any]], comparison: Comparison | None
 ) -> dict[str, Any]:
-    document: dict[str, Any] = {
+    ready = sum(film["status"] == "ready" for film in films)
+    return {
+        "films": films,
+        "totals": {"films": len(films), "ready": ready},
         "path": str(path.absolute()),
         "bytes": written,
-        "films": [{"name": exhibit.name, "state": exhibit.state} for exhibit in exhibits],
+        "comparison": _compared(comparison) if comparison else None,
     }
-    if comparison:
-        document["comparison"] = {
-            "since": comparison.since,
-            "changed": [change.exhibit.name for change in comparison.changed],
-            "new": [exhibit.name for exhibit in comparison.new],
-            "removed": list(comparison.removed),
-            "unchanged": [exhibit.name for exhibit in comparison.unchanged],
-        }
-    return document
+
+
+def _compared(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "since": comparison.since,
+        "changed": [change.exhibit.name for change in comparison.changed],
+        "new": [exhibit.name for exhibit in comparison.new],
+        "removed": list(comparison.removed),
+        "unchanged": [exhibit.name for exhibit in comparison.unchanged],
+    }

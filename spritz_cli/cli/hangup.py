@@ -13,13 +13,13 @@ from typing import Any, TextIO
 
 @contextmanager
 def outliving_the_terminal() -> Iterator[None]:
-    """Go on in silence when the terminal closes (SIGHUP); what is redirected is still written."""
+    """When the terminal closes (SIGHUP), go on without it; redirected output is still written."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    # Asked now: of a terminal that is gone nobody can tell that it was one.
+    # Now, because isatty() is false once the terminal is gone.
     shown = [stream.fileno() for stream in (sys.stdout, sys.stderr) if _is_terminal(stream)]
-    # Also where it was ignored, as under nohup: to write to a closed terminal would be an error.
+    # Also where SIGHUP was ignored, as under nohup: writing to a closed terminal would fail.
     before = signal.signal(signal.SIGHUP, lambda *_: _silence(shown))
     try:
         yield
@@ -28,7 +28,7 @@ def outliving_the_terminal() -> Iterator[None]:
 
 
 class Forgiving:
-    """A stream to a terminal that may vanish: from then on, what is written is lost."""
+    """A stream to a terminal that may vanish; what is written after that is lost."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -1,17 +1,19 @@
-"""`vidgen lint`: judge words and frames as a careful editor would."""
+"""`vidgen lint`: check words and frames as a careful editor would."""
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from itertools import chain
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from spritz_cli.cli import console
 from spritz_cli.cli.console import Cell, Column
+from spritz_cli.cli.documents import name_fields
 from spritz_cli.cli.options import Json, Persona, Topic, selection, settings_of
 from spritz_cli.cli.quick import QuickCommand
 from spritz_cli.cli.units import counted
@@ -24,10 +26,10 @@ if TYPE_CHECKING:
 COLUMNS = (
     Column("FILM"),
     Column("WHERE"),
-    Column("ELEMENT"),
+    Column("ELEMENT", below=True),
     Column("RULE", optional=True),
-    Column("FINDING"),
-    Column("WHAT TO DO"),
+    Column("FINDING", below=True),
+    Column("WHAT TO DO", below=True),
 )
 
 
@@ -44,11 +46,11 @@ def lint(
     persona: Persona = None,
     topic: Topic = None,
     words: Annotated[
-        bool, typer.Option("--words", help="Only the words: nothing is drawn, a second is enough.")
+        bool, typer.Option("--words", help="Check the words only: draws nothing, takes a second.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check every film: schema, words and numbers, and what is drawn, frame by frame.
+    """Check the words, numbers and frames of every film.
 
     Example: vidgen lint savings_builder
     """
@@ -58,15 +60,39 @@ def lint(
     wanted = selection(persona, topic)
     catalog = load_catalog(settings.catalog, settings.scenes)
     templates = catalog.select(wanted.persona, wanted.topic)
-    found = _findings(templates, settings, words_only=words)
+    findings = _findings(templates, settings, words_only=words)
     if as_json:
-        console.document(
-            {"checked": len(templates), "findings": [asdict(finding) for finding in found]}
-        )
+        console.document("lint", _document(templates, findings))
     else:
-        _show(found, len(templates))
-    if any(finding.level == "error" for finding in found):
+        _show(findings, len(templates))
+    if any(finding.level == "error" for finding in findings):
         raise typer.Exit(1)
+
+
+def _document(templates: Sequence[Template], findings: Sequence[Finding]) -> dict[str, Any]:
+    levels = Counter(finding.level for finding in findings)
+    return {
+        "films": [
+            {
+                **name_fields(template.persona, template.topic),
+                "findings": [_fields(item) for item in findings if item.name == template.name],
+            }
+            for template in templates
+        ],
+        "totals": {"films": len(templates), "errors": levels["error"], "soon": levels["soon"]},
+    }
+
+
+def _fields(finding: Finding) -> dict[str, Any]:
+    return {
+        "rule": finding.rule,
+        "level": finding.level,
+        "message": finding.message,
+        "hint": finding.mend,
+        "where": finding.where or None,
+        "second": finding.second,
+        "element": finding.element or None,
+    }
 
 
 def _findings(
@@ -78,24 +104,21 @@ def _findings(
 
     today = datetime.now(UTC).date()
     if words_only:
-        return [
-            finding_of(item.name, fault) for item in templates for fault in word_faults(item, today)
-        ]
+        faults = ((item.name, fault) for item in templates for fault in word_faults(item, today))
+        return [finding_of(name, fault) for name, fault in faults]
     if console.interactive(sys.stderr):
         console.note(f"Drawing {counted(len(templates), 'film')} frame by frame …")
-    return [
-        finding
-        for of_film in findings_of_all(templates, settings.scenes, today)
-        for finding in of_film
-    ]
+    return [*chain.from_iterable(findings_of_all(templates, settings.scenes, today))]
 
 
-def _show(found: Sequence[Finding], checked: int) -> None:
-    if found:
-        console.table(COLUMNS, [_row(item) for item in found])
-    later = sum(item.level == "soon" for item in found)
+def _show(findings: Sequence[Finding], checked: int) -> None:
+    if findings:
+        console.table(COLUMNS, [_row(item) for item in findings])
+    later = sum(item.level == "soon" for item in findings)
     soon = f", {later} due soon" if later else ""
-    summary = f"{counted(checked, 'film')} checked, {counted(len(found) - later, 'finding')}{soon}."
+    summary = (
+        f"{counted(checked, 'film')} checked, {counted(len(findings) - later, 'finding')}{soon}."
+    )
     console.out(summary)
 
 

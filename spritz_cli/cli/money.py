@@ -1,4 +1,4 @@
-"""What footage costs, in words: the line where today's budget ends, and a run's receipt."""
+"""What footage costs: the line where today's budget ends, and the receipt of a run."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spritz_cli.cli import console
 from spritz_cli.cli.console import Cell, Column
+from spritz_cli.cli.documents import cost_usd
 from spritz_cli.cli.units import price, span, usd
-from spritz_cli.models import FREE, MicroUSD, Outcome, Video, add_up, micros
+from spritz_cli.models import FREE, NEVER, MicroUSD, Obstacle, Outcome, Video, add_up, micros
 
 if TYPE_CHECKING:
     from spritz_cli.bootstrap import Services
@@ -23,9 +24,6 @@ LINE = (
     Column("PRICE", right=True),
     Column("SUM", right=True),
 )
-
-#: What counts as never.
-YEAR_SECONDS = 365 * 86_400
 
 
 def today(services: Services) -> Day | None:
@@ -44,14 +42,14 @@ def warn_of_retirement(services: Services) -> None:
 
 
 def begin(services: Services, items: Iterable[PlanItem]) -> None:
-    """Give the provider a new chance: whatever broke it may have been mended since."""
+    """Give the provider a new chance: whatever was wrong may have been repaired since."""
     if services.provider and any(item.cost_micros for item in items):
         warn_of_retirement(services)
         services.provider.circuit.close()
 
 
 def show_line(items: Sequence[PlanItem], day: Day | None) -> None:
-    """Write what footage would cost, in the order of the purchase, with the end of the budget."""
+    """Write what footage would cost, in order of purchase, with a line where the budget ends."""
     bought, owed = _in_order(items)
     if day is None or not (bought or owed):
         return
@@ -78,22 +76,21 @@ def totals(items: Sequence[PlanItem]) -> str:
 
 
 def obstacle(item: PlanItem) -> str:
-    """Say why a film has no generated footage, and when that is tried again."""
-    return f"footage {next_try(item.obstacle, item.retry_at)}" if item.obstacle else ""
+    """Say why a film has no generated footage, and when it is tried again."""
+    return f"footage {next_try(item.obstacle)}" if item.obstacle else ""
 
 
-def next_try(error: str, retry_at: float) -> str:
-    """Say when footage is asked for again, at an epoch second, and why it is not there yet."""
-    wait = retry_at - time.time()
-    if wait > YEAR_SECONDS:
-        return f"not to be had: {error}"
-    return f"{f'tried again in {span(wait)}' if wait > 0 else 'due'}: {error}"
+def next_try(obstacle: Obstacle) -> str:
+    """Say when the provider is asked again, and what went wrong."""
+    reason = obstacle.message or obstacle.reason
+    if obstacle.until >= NEVER:
+        return f"not to be had: {reason}"
+    wait = obstacle.until - time.time()
+    return f"{f'tried again in {span(wait)}' if wait > 0 else 'due'}: {reason}"
 
 
-def budget_document(day: Day | None) -> dict[str, Any] | None:
-    """Return today's budget in US dollars, None without a provider."""
-    if day is None:
-        return None
+def budget_fields(day: Day) -> dict[str, Any]:
+    """Return a day's budget in US dollars; without a cap, `cap_usd` and `left_usd` are None."""
     return {
         "date": day.date,
         "cap_usd": usd(day.cap_micros),
@@ -130,8 +127,8 @@ class Receipt(NamedTuple):
             "saved by free redrawing": self.redrawn,
             "put off by the daily cap": self.prevented,
         }
-        told = [f"{price(amount)} {what}" for what, amount in amounts.items() if amount]
-        return f"Footage: {', '.join(told) or 'nothing spent'}."
+        parts = [f"{price(amount)} {what}" for what, amount in amounts.items() if amount]
+        return f"Footage: {', '.join(parts) or 'nothing spent'}."
 
 
 def receipt(
@@ -155,8 +152,8 @@ def receipt(
         else:
             cached.append(cost)
             prevented.append(item.owed_micros)
-    found = Receipt(add_up(paid.values()), *map(add_up, (cached, redrawn, prevented)))
-    return found if services.profile or any(found) else None
+    total = Receipt(add_up(paid.values()), *map(add_up, (cached, redrawn, prevented)))
+    return total if services.profile or any(total) else None
 
 
 def _paid_since(services: Services, items: Iterable[PlanItem], began: float) -> dict[str, MicroUSD]:
@@ -187,4 +184,4 @@ def _end(day: Day) -> str:
 
 
 def _cost(video: Video) -> MicroUSD:
-    return micros(float((video.cost_usd or "0").replace(",", "")))
+    return micros(cost_usd(video))

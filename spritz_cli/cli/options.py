@@ -5,33 +5,50 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import typer
 
+from spritz_cli.cli.variables import unknown_variables, warn_of
 from spritz_cli.errors import UsageError
-from spritz_cli.settings import Settings, load_settings
+from spritz_cli.settings import Given, Settings, Sources, read_sources
 
 Persona = Annotated[
     str | None,
     typer.Argument(metavar="PERSONA", help="A persona, or a glob such as 'savings_*'."),
 ]
 Topic = Annotated[str | None, typer.Argument(metavar="TOPIC", help="A topic, or a glob.")]
-LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 
 @dataclass
 class Invocation:
     """The global options of this call; settings are resolved when a command asks for them."""
 
-    flags: Mapping[str, Any] = field(default_factory=dict)
+    flags: Mapping[str, Given] = field(default_factory=dict)
+
+    @cached_property
+    def sources(self) -> Sources:
+        return read_sources(self.flags)
 
     @cached_property
     def settings(self) -> Settings:
-        _require_level(self.flags.get("log"))
-        return load_settings(**self.flags)
+        settings = self.sources.settings
+        self._start_logging(settings.log)
+        warn_of(unknown_variables(settings.catalog))
+        return settings
+
+    def _start_logging(self, level: str) -> None:
+        import logging
+
+        # Other libraries log every request at INFO; their warnings are enough.
+        others = max(logging.WARNING, logging.getLevelName(level))
+        logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=others)
+        logger = logging.getLogger("spritz_cli")
+        logger.setLevel(level)
+        for line in self.sources.project.unreadable:
+            logger.info(line)
 
 
 def settings_of(context: typer.Context) -> Settings:
@@ -58,15 +75,7 @@ def selection(persona: str | None, topic: str | None) -> Selection:
 
 
 def _selector(what: str, given: str | None) -> str:
-    """An empty one is a variable of the caller that is not set, not a wish for everything."""
+    """An empty selector is an unset variable in the caller's script, not a wish for all films."""
     if given == "":
         raise UsageError(f"the {what} is empty", hint="Name one, or write '*' for every one.")
     return "*" if given is None else given
-
-
-def _require_level(given: str | None) -> None:
-    if given is not None and given.upper() not in LOG_LEVELS:
-        raise UsageError(
-            f"--log-level {given} is no level",
-            hint=f"Use {', '.join(LOG_LEVELS[:-1])} or {LOG_LEVELS[-1]}.",
-        )

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from spritz_cli.cli import console, money
 from spritz_cli.cli.console import Cell, Column
+from spritz_cli.cli.documents import obstacle_fields, seen_by_application
 from spritz_cli.cli.options import Json, Persona, Selection, Topic, selection, settings_of
 from spritz_cli.cli.quick import QuickCommand
-from spritz_cli.cli.units import price
+from spritz_cli.cli.units import price, usd
+from spritz_cli.models import Spending, add_up
 
 if TYPE_CHECKING:
     from spritz_cli.bootstrap import Services
@@ -28,13 +29,18 @@ COLUMNS = (
     Column("PRICE", right=True, optional=True),
 )
 
+#: The exit code of --exit-code, as of `terraform plan -detailed-exitcode`.
+WORK_TO_DO = 2
+
 STYLES = {"+": "green", "~": "yellow", "↻": "cyan"}
 
 
 def register(app: typer.Typer) -> None:
     app.command(
         cls=QuickCommand,
-        epilog="Exit codes: 0 planned, 2 usage or invalid catalog, 3 infrastructure.",
+        epilog="Exit codes: 0 planned, 2 usage or invalid catalog, 3 infrastructure. "
+        "With --exit-code: 0 nothing to do, 2 a film is to be made or renewed (or usage or "
+        "invalid catalog, as the error says).",
     )(plan)
 
 
@@ -42,7 +48,12 @@ def plan(
     context: typer.Context,
     persona: Persona = None,
     topic: Topic = None,
-    force: Annotated[bool, typer.Option("--force", help="As if nothing were made yet.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Plan as if nothing were made yet.")
+    ] = False,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit with 2 if there is anything to do.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show what warm would do and why, film by film. Makes nothing.
@@ -54,20 +65,18 @@ def plan(
     with open_to_read(settings_of(context)) as services:
         items = planned(services, selection(persona, topic), force=force)
         show(services, items, as_json=as_json)
+    if exit_code and any(item.action != "keep" for item in items):
+        raise typer.Exit(WORK_TO_DO)
 
 
-def planned(services: Services, wanted: Selection, *, force: bool) -> Sequence[PlanItem]:
+def planned(
+    services: Services, wanted: Selection, *, force: bool, spending: Spending = "capped"
+) -> Sequence[PlanItem]:
     """Plan the selected templates of the catalog."""
     from spritz_cli.films import planning
 
-    return planning.plan(
-        services.catalog.select(wanted.persona, wanted.topic),
-        store=services.store,
-        manifest=services.manifest,
-        tiers=services.tiers,
-        budget=services.budget if services.profile else None,
-        force=force,
-    ).items
+    templates = services.catalog.select(wanted.persona, wanted.topic)
+    return planning.plan(services.studio, templates, force=force, spending=spending).items
 
 
 def show(services: Services, items: Sequence[PlanItem], *, as_json: bool) -> None:
@@ -75,7 +84,7 @@ def show(services: Services, items: Sequence[PlanItem], *, as_json: bool) -> Non
     day = money.today(services)
     counts = Counter(item.action for item in items)
     if as_json:
-        return console.document(_documents(items, counts, day))
+        return console.document("plan", _document(services, items, counts, day))
     console.table(COLUMNS, [row for item in items for row in _rows(item)])
     console.out(
         f"Plan: {counts['make']} to make, {counts['renew']} to renew, "
@@ -85,17 +94,24 @@ def show(services: Services, items: Sequence[PlanItem], *, as_json: bool) -> Non
     money.warn_of_retirement(services)
 
 
-def _documents(
-    items: Sequence[PlanItem], counts: Mapping[Action, int], day: Day | None
+def _document(
+    services: Services, items: Sequence[PlanItem], counts: Mapping[Action, int], day: Day | None
 ) -> dict[str, Any]:
+    # The plan has looked at the files of what it keeps or renews.
+    intact = {item.template.key for item in items if item.action != "make"}
+    seen = seen_by_application(services, [item.template for item in items], intact)
     prices = {
-        "cost_usd": sum(item.cost_micros for item in items) / 1_000_000,
-        "owed_usd": sum(item.owed_micros for item in items) / 1_000_000,
+        "cost_usd": usd(add_up(item.cost_micros for item in items)),
+        "owed_usd": usd(add_up(item.owed_micros for item in items)),
     }
     return {
-        "items": [_document(item) for item in items],
-        "totals": {**{name: counts[name] for name in ("make", "renew", "keep")}, **prices},
-        "budget": money.budget_document(day),
+        "films": [{**seen[item.template.key], **_fields(item)} for item in items],
+        "totals": {
+            "films": len(items),
+            **{action: counts[action] for action in ("make", "renew", "keep")},
+            **prices,
+        },
+        "budget": money.budget_fields(day) if day else None,
     }
 
 
@@ -124,17 +140,13 @@ def _sign(item: PlanItem) -> str:
     return "↻" if item.action == "renew" else "="
 
 
-def _document(item: PlanItem) -> dict[str, Any]:
+def _fields(item: PlanItem) -> dict[str, Any]:
     return {
-        "name": item.template.name,
-        "persona": item.template.persona,
-        "topic": item.template.topic,
         "action": item.action,
         "reason": item.reason,
         "differences": list(item.differences),
         "tier": item.tier,
-        "cost_usd": item.cost_usd,
-        "owed_usd": item.owed_micros / 1_000_000,
-        "obstacle": item.obstacle or None,
-        "video": asdict(item.video) if item.video else None,
+        "cost_usd": usd(item.cost_micros),
+        "owed_usd": usd(item.owed_micros),
+        "obstacle": obstacle_fields(item.obstacle) if item.obstacle else None,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from spritz_cli.cli import console
-from spritz_cli.cli.options import Json, selection, settings_of
+from spritz_cli.cli.documents import name_fields
+from spritz_cli.cli.options import Json, Persona, Topic, selection, settings_of
 from spritz_cli.cli.quick import QuickCommand
 from spritz_cli.errors import UsageError
 from spritz_cli.models import Template
@@ -26,29 +27,30 @@ def register(app: typer.Typer) -> None:
 
 def preview(
     context: typer.Context,
-    persona: Annotated[str | None, typer.Argument(metavar="PERSONA")] = None,
-    topic: Annotated[str | None, typer.Argument(metavar="TOPIC")] = None,
+    persona: Persona = None,
+    topic: Topic = None,
     at: Annotated[
-        float | None, typer.Option(min=0, help="Second of the frame; default the last frame.")
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="Draw the frame of this second, not the last."),
     ] = None,
     sheet: Annotated[
-        bool, typer.Option("--sheet", help="A contact sheet, one frame per second.")
+        bool, typer.Option("--sheet", help="Draw a contact sheet, one frame per second.")
     ] = False,
     kit: Annotated[
-        bool, typer.Option("--kit", help="No film: every macro that scenes share.")
+        bool, typer.Option("--kit", help="Draw no film but every macro that scenes share.")
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="The PNG to write; default ./TOPIC-SECOND.png, or ./kit.png."),
+        typer.Option(metavar="FILE", help="The PNG to write; default ./TOPIC-SECOND.png."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Draw one frame of a film, a contact sheet, or the kit of all scenes, as PNG.
+    """Draw one frame of a film, a contact sheet or the kit as PNG.
 
     Example: vidgen preview savings_builder goal_setting --at 6.5
     """
     if kit:
-        return _show_kit(context, persona, at, out, sheet=sheet, as_json=as_json)
+        return _draw_kit(context, persona, at, out, sheet=sheet, as_json=as_json)
     if persona is None:
         raise UsageError("missing argument 'PERSONA'", hint="See vidgen preview --help.")
     wanted = selection(persona, topic)
@@ -62,13 +64,20 @@ def preview(
     second = _second(template, at)
     path = out or Path(f"{template.topic}-{'sheet' if sheet else f'{second:g}'}.png")
     _draw(context, template, path, None if sheet else second)
-    if as_json:
-        shown = {"name": template.name, "second": None if sheet else second}
-        return console.document({**shown, "path": str(path.absolute())})
-    console.out(str(path))
+    _show(path, [template], "sheet" if sheet else "frame", None if sheet else second, as_json)
 
 
-def _show_kit(
+def _show(
+    path: Path, films: Sequence[Template], kind: str, second: float | None, as_json: bool
+) -> None:
+    if not as_json:
+        return console.out(str(path))
+    fields = {"kind": kind, "second": second, "path": str(path.absolute())}
+    names = [name_fields(film.persona, film.topic) for film in films]
+    console.document("preview", {"films": names, **fields, "bytes": path.stat().st_size})
+
+
+def _draw_kit(
     context: typer.Context,
     persona: str | None,
     at: float | None,
@@ -85,9 +94,7 @@ def _show_kit(
     path = out or Path("kit.png")
     with _writing(path):
         kit_sheet(SceneLibrary(settings_of(context).scenes), path)
-    if as_json:
-        return console.document({"path": str(path.absolute())})
-    console.out(str(path))
+    _show(path, (), "kit", None, as_json)
 
 
 def _template(context: typer.Context, persona: str, topic: str) -> Template:
@@ -95,13 +102,14 @@ def _template(context: typer.Context, persona: str, topic: str) -> Template:
 
     settings = settings_of(context)
     catalog = load_catalog(settings.catalog, settings.scenes, settings.state_dir)
-    found = catalog.select(persona, topic)
-    if len(found) > 1:
+    selected = catalog.select(persona, topic)
+    first = selected[0]
+    if len(selected) > 1:
         raise UsageError(
-            f"{persona} {topic} names {len(found)} films, a preview shows one",
-            hint=f"Name the topic, e.g. vidgen preview {found[0].persona} {found[0].topic}.",
+            f"{persona} {topic} names {len(selected)} films, a preview shows one",
+            hint=f"Name the topic, e.g. vidgen preview {first.persona} {first.topic}.",
         )
-    return found[0]
+    return first
 
 
 def _second(template: Template, at: float | None) -> float:

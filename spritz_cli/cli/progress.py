@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO, cast
 
 from spritz_cli.cli import console
@@ -18,11 +17,11 @@ from spritz_cli.models import Outcome
 if TYPE_CHECKING:
     from spritz_cli.runs.common import Event, Standing
 
-#: On fewer columns the bars give way to the names.
+#: On fewer columns the bars are short, to leave room for the names.
 NARROW = 60
 
-#: Below this share the time left would be a guess.
-ENOUGH_TO_TELL = 0.03
+#: The share that must be made before the time left can be estimated.
+ENOUGH_TO_ESTIMATE = 0.03
 
 
 class Watch(AbstractContextManager["Watch"], Protocol):
@@ -36,7 +35,8 @@ class Watch(AbstractContextManager["Watch"], Protocol):
 def watch(films: Mapping[str, float]) -> Watch:
     """Return the view for this terminal; `films` maps each name to its length in seconds."""
     tally = Tally(films)
-    return LiveWatch(tally) if console.interactive(sys.stderr) else PlainWatch(tally)
+    shown = console.interactive(sys.stderr) and not console.QUIET.get()
+    return LiveWatch(tally) if shown else PlainWatch(tally)
 
 
 class Tally:
@@ -74,18 +74,18 @@ class Tally:
         self._shares[outcome.name] = 1.0
         self._done.add(outcome.name)
         if outcome.status not in ("made", "joined"):
-            # It took no time, or not what a film takes: no pace can be told from it.
+            # It took no time, or not the time of a film: it says nothing about the pace.
             self._begun[outcome.name] = (self._clock(), 1.0)
 
     def seconds_left(self) -> float | None:
-        """Guess from the pace so far; None until there is something to go by.
+        """Estimate from the pace so far; None until enough is made.
 
         A run lasts at least as long as the slowest film that is being made.
         """
         given = {name: share for name, (_, share) in self._begun.items()}
         whole, made = sum(self._films.values()), self._seconds(self._shares)
         gained = made - self._seconds(given)
-        if gained < ENOUGH_TO_TELL * whole:
+        if gained < ENOUGH_TO_ESTIMATE * whole:
             return None
         elapsed = self._clock() - self._started
         return max(elapsed * (whole - made) / gained, *map(self._film_seconds_left, given))
@@ -93,7 +93,7 @@ class Tally:
     def _film_seconds_left(self, name: str) -> float:
         since, begun = self._begun[name]
         gained = self._shares[name] - begun
-        if gained < ENOUGH_TO_TELL:
+        if gained < ENOUGH_TO_ESTIMATE:
             return 0.0
         return (self._clock() - since) * (1 - self._shares[name]) / gained
 
@@ -102,7 +102,7 @@ class Tally:
 
 
 def result_line(outcome: Outcome) -> str:
-    """Describe what became of one film."""
+    """Say in one line what became of a film."""
     if outcome.status == "failed":
         return f"FAILED {outcome.name}: {outcome.error or 'no reason given'}"
     if outcome.status == "busy":
@@ -119,7 +119,7 @@ def result_line(outcome: Outcome) -> str:
 
 
 def standing_line(standing: Standing) -> str:
-    """Say who is at work and what waits for whom: 2 workers, 3 films wait for a worker."""
+    """Say who works and what waits: 2 workers, 3 films wait for a worker."""
     workers = counted(standing.workers, "worker") if standing.workers else "no worker yet"
     parts = [workers]
     if standing.for_worker:
@@ -141,7 +141,7 @@ def shortened(name: str, room: int) -> str:
 
 
 class PlainWatch:
-    """One line for each film when it is done: for logs, pipes and NO_COLOR."""
+    """One line for each finished film: for logs, pipes and NO_COLOR; none with --quiet."""
 
     def __init__(self, tally: Tally) -> None:
         self.tally = tally
@@ -161,7 +161,7 @@ class PlainWatch:
         self._note(f"{result_line(outcome)} [{self.tally.done}/{self.tally.total}]")
 
     def _note(self, line: str) -> None:
-        # A reader that went away, or a terminal that was closed, does not end the run.
+        # The run goes on when its reader goes away or its terminal is closed.
         try:
             if not self._unread:
                 console.note(line)
@@ -170,9 +170,9 @@ class PlainWatch:
 
 
 class LiveWatch:
-    """A bar for the run, one for each film that is being made, and a line about those that wait.
+    """A bar for the run, one for each film at work, and a line about those that wait.
 
-    Gone when the run ends.
+    It disappears when the run ends.
     """
 
     def __init__(self, tally: Tally) -> None:
@@ -204,12 +204,7 @@ class LiveWatch:
         self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._live.stop()
 
     def handle(self, event: Event | Standing) -> None:
@@ -219,7 +214,7 @@ class LiveWatch:
             self._follow(event)
         else:
             self._foot.plain = standing_line(event)
-        # Also when nothing changed but the time.
+        # Also when only the time has changed.
         self._bars.update(
             self._run,
             completed=self.tally.share,

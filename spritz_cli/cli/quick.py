@@ -1,8 +1,8 @@
-"""Commands that start at once: what a call does not need is neither imported nor built.
+"""Commands that start fast: what a call does not need is neither imported nor built.
 
-Typer converts every value with pydantic, also those that were not given, and
+Typer converts every value with pydantic, even defaults, and
 importing pydantic takes longer than all the rest of `vidgen status`. It also
-builds every command of a group before it looks which one is asked for.
+builds every command of a group before it looks up which one is asked for.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typer.core import TyperCommand, TyperGroup
 
 class QuickCommand(TyperCommand):
     def get_params(self, ctx: Any) -> Any:
-        return _converted_late(super().get_params(ctx))
+        return _named_alone(_converted_late(super().get_params(ctx)))
 
 
 class QuickGroup(TyperGroup):
@@ -62,8 +62,16 @@ class _LateConversion:
         return self._param.get_runtime_param().coerce(value, param=param, ctx=ctx)
 
 
+def _named_alone(params: list[Any]) -> list[Any]:
+    """Have the help say PERSONA, not PERSONA <str>."""
+    for param in params:
+        if param.param_type_name == "argument":
+            param.display_type_rich = lambda **_: ""
+    return params
+
+
 def _converted_late(params: list[Any]) -> list[Any]:
-    # Other versions of Typer have no such attribute and do not look at it.
+    # Other versions of Typer neither have this attribute nor look at it.
     for param in params:
         if getattr(param, "_runtime_param", None) is None:
             param._runtime_param = _LateConversion(param)  # noqa: SLF001

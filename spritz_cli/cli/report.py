@@ -1,10 +1,10 @@
-"""What a run of `vidgen warm` ends with: a table, the totals, and what is not as asked."""
+"""The report at the end of `vidgen warm`: a table, the totals, and what went wrong."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from spritz_cli.cli import console
@@ -54,13 +54,28 @@ TIER_WORDS: dict[Tier, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: what was planned for every selected template, and what became of it."""
+    """A finished run: what was planned for every selected template, and what became of it.
+
+    `jobs` are the ids of films that were only queued, by name.
+    """
 
     items: Sequence[PlanItem]
     outcomes: Sequence[Outcome]
     videos_dir: Location
-    seconds: float
+    seconds: float = 0.0
     receipt: Receipt | None = None
+    jobs: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def intact(self) -> set[str]:
+        """Manifest keys of the films whose files the run has seen or written."""
+        kept = {item.template.key for item in self.items if item.action == "keep"}
+        fresh = ("made", "renewed", "joined", "unchanged")
+        return kept | {
+            outcome.video.key
+            for outcome in self.outcomes
+            if outcome.video and outcome.status in fresh
+        }
 
     @property
     def failed(self) -> list[Outcome]:
@@ -82,7 +97,7 @@ class Run:
     @property
     def unchanged(self) -> int:
         changed = len(self.made) + len(self.renewed) + len(self.joined) + len(self.failed)
-        return len(self.items) - changed
+        return len(self.items) - len(self.jobs) - changed
 
     @property
     def film_seconds(self) -> float:
@@ -105,19 +120,26 @@ class Run:
         return [name for name, video in self.videos().items() if _tier(video) not in allowed]
 
 
-def show(run: Run, *, min_tier: Tier | None, as_json: bool) -> None:
-    """Write the result of a run; notices go to stderr."""
-    if as_json:
-        console.document(_document(run, min_tier))
+def show(
+    run: Run, *, min_tier: Tier | None, seen: Mapping[str, Mapping[str, Any]] | None = None
+) -> None:
+    """Write the result of a run, and to stderr what the user should know besides.
+
+    With `seen` (documents.seen_by_application), the result is a JSON document.
+    """
+    if seen is not None:
+        console.document("warm", _document(run, min_tier, seen))
     elif run.outcomes:
         console.table(COLUMNS, [_row(outcome) for outcome in run.outcomes])
         console.out(_totals(run))
     else:
         console.out(f"Nothing to do: {_all_current(len(run.items))}.")
-    if run.receipt and not as_json:
+    if run.receipt and seen is None:
         console.out(str(run.receipt))
-    for line in _notices(run, min_tier):
+    for line in _notices(run):
         console.note(line)
+    for line in _complaints(run, min_tier):
+        console.complain(line)
 
 
 def _row(outcome: Outcome) -> list[str | Cell]:
@@ -161,15 +183,20 @@ def _all_current(count: int) -> str:
     return "the film is up to date" if count == 1 else f"all {count} films are up to date"
 
 
-def _notices(run: Run, min_tier: Tier | None) -> list[str]:
+def _notices(run: Run) -> list[str]:
     kept = [
         f"{item.name} keeps its film, footage is still owed: {item.error}"
         for item in run.outcomes
         if item.status == "unchanged" and item.error
     ]
-    failures = [f"failed {item.name}: {item.error or item.status}" for item in run.failed]
     lower = _lower_tiers(run) if run.made else []
-    return [*lower, *kept, *_below_sentence(run, min_tier), *failures]
+    return [*lower, *kept]
+
+
+def _complaints(run: Run, min_tier: Tier | None) -> list[str]:
+    """Say why the command is going to exit with 1."""
+    failures = [f"failed {item.name}: {item.error or item.status}" for item in run.failed]
+    return [*_below_sentence(run, min_tier), *failures]
 
 
 def _lower_tiers(run: Run) -> list[str]:
@@ -202,21 +229,26 @@ def _tier(video: Video | None) -> Tier:
     return video.fallback_used or "text" if video else "text"
 
 
-def _document(run: Run, min_tier: Tier | None) -> dict[str, Any]:
+def _document(
+    run: Run, min_tier: Tier | None, seen: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
     outcomes = {outcome.name: outcome for outcome in run.outcomes}
-    below = run.below(min_tier)
-    films = [_film_document(item, outcomes.get(item.template.name)) for item in run.items]
     return {
-        "films": films,
+        "films": [
+            {**seen[item.template.key], **_fields(run, item, outcomes.get(item.template.name))}
+            for item in run.items
+        ],
         "totals": {
+            "films": len(run.items),
             "made": len(run.made),
             "renewed": len(run.renewed),
             "joined": len(run.joined),
+            "queued": len(run.jobs),
             "unchanged": run.unchanged,
             "failed": len(run.failed),
-            "below_min_tier": len(below),
-            "film_seconds": run.film_seconds,
-            "wall_seconds": round(run.seconds, 3),
+            "below_min_tier": len(run.below(min_tier)),
+            "duration_seconds": run.film_seconds,
+            "seconds": round(run.seconds, 3),
             "bytes": run.bytes,
         },
         "receipt": run.receipt.document() if run.receipt else None,
@@ -224,16 +256,14 @@ def _document(run: Run, min_tier: Tier | None) -> dict[str, Any]:
     }
 
 
-def _film_document(item: PlanItem, outcome: Outcome | None) -> dict[str, Any]:
-    video = outcome.video if outcome else item.video
+def _fields(run: Run, item: PlanItem, outcome: Outcome | None) -> dict[str, Any]:
+    job_id = run.jobs.get(item.template.name)
+    result = outcome.status if outcome else "queued" if job_id else "unchanged"
     return {
-        "name": item.template.name,
-        "persona": item.template.persona,
-        "topic": item.template.topic,
-        "status": outcome.status if outcome else "unchanged",
+        "result": result,
         "reason": item.reason,
-        "tier": _tier(video),
+        "tier": _tier(outcome.video if outcome else item.video),
         "seconds": round(outcome.seconds, 3) if outcome else 0.0,
         "error": outcome.error if outcome else None,
-        "video": asdict(video) if video else None,
+        "job_id": job_id,
     }

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TextIO, cast
 
 import typer
 
 from spritz_cli.cli import console, money
 from spritz_cli.cli.console import Cell, Column
+from spritz_cli.cli.documents import (
+    film_fields,
+    intact_keys,
+    obstacle_fields,
+    status_of,
+    video_fields,
+)
 from spritz_cli.cli.hangup import Forgiving
 from spritz_cli.cli.options import Json, Persona, Selection, Topic, selection, settings_of
 from spritz_cli.cli.quick import QuickCommand
@@ -39,7 +44,7 @@ COLUMNS = (
 #: How often --watch looks again.
 EVERY_SECONDS = 2.0
 
-STYLES = {"ready": "green", "failed": "bold red", "files missing": "bold red"}
+STYLES = {"ready": "green", "failed": "bold red", "files_missing": "bold red"}
 
 
 def register(app: typer.Typer) -> None:
@@ -57,7 +62,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Redraw the table until Ctrl-C.")] = False,
     every: Annotated[
         float | None,
-        typer.Option(min=0.2, metavar="SECONDS", help="With --watch: how often; default 2."),
+        typer.Option(min=0.2, metavar="SECONDS", help="How often --watch looks; default 2."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -75,7 +80,7 @@ def status(
     with open_to_read(settings_of(context)) as services:
         entries = _entries(services, services.catalog.select(wanted.persona, wanted.topic))
     if as_json:
-        console.document({"entries": [entry.document() for entry in entries]})
+        console.document("status", _document(entries))
     elif len(entries) == 1:
         _show_in_full(entries[0])
     else:
@@ -91,12 +96,12 @@ def _watch(
 
     if not watch:
         raise UsageError("--every makes no sense without --watch", hint="Add --watch.")
-    if not as_json and not (sys.stdout.isatty() and os.environ.get("TERM") != "dumb"):
+    if not as_json and not console.redraws(sys.stdout):
         raise UsageError(
-            "--watch redraws a terminal, and this is none",
+            "--watch redraws a terminal, and the output is not one",
             hint="Add --json for one document a line, or run `vidgen status` again and again.",
         )
-    # Hurried: a server that hangs is told of as soon as one that is away.
+    # A server that hangs is reported as soon as one that is away.
     with open_services(settings_of(context), patience="short") as services:
         templates = services.catalog.select(wanted.persona, wanted.topic)
         frames = _look_again(services, templates, every)
@@ -107,7 +112,7 @@ def _watch(
 def _look_again(
     services: Services, templates: Sequence[Template], every: float
 ) -> Iterator[Sequence[Entry] | RedisUnavailable]:
-    """Yield what is published, again and again, or why nobody can tell just now."""
+    """Yield what is published, again and again, or why it cannot be read just now."""
     while True:
         try:
             yield _entries(services, templates)
@@ -119,10 +124,9 @@ def _look_again(
 def _write_lines(frames: Iterable[Sequence[Entry] | RedisUnavailable]) -> None:
     for frame in frames:
         if isinstance(frame, RedisUnavailable):
-            console.error_document(frame, on_one_line=True)
+            console.error_document("status", frame, on_one_line=True)
         else:
-            entries = [entry.document() for entry in frame]
-            console.document({"entries": entries}, on_one_line=True)
+            console.document("status", _document(frame), on_one_line=True)
         console.flush()
 
 
@@ -137,7 +141,7 @@ def _redraw(frames: Iterable[Sequence[Entry] | RedisUnavailable]) -> None:
     with Live(console=screen, auto_refresh=False, vertical_overflow="crop") as live:
         for frame in frames:
             if isinstance(frame, RedisUnavailable):
-                # What was known stays on the screen.
+                # The last table stays on the screen.
                 foot = Text(f"{frame.message}; trying again.", style="bold red")
             else:
                 table = console.grid(COLUMNS, [_row(entry) for entry in frame], screen.width)
@@ -163,15 +167,11 @@ class Entry(NamedTuple):
 
     @property
     def state(self) -> str:
-        if self.video is None:
-            return "not_found"
-        if self.video.status == "ready" and not self.intact:
-            return "files missing"
-        return self.video.status
+        return status_of(self.video, intact=self.intact)
 
     @property
     def words(self) -> str:
-        """The state, and how far a film is that is being made."""
+        """The state, and how far the film is if it is being made."""
         state = self.state.replace("_", " ")
         if self.lease is None:
             return state
@@ -179,19 +179,32 @@ class Entry(NamedTuple):
         return making if state in ("not found", "processing") else f"{state}, {making}"
 
     def document(self) -> dict[str, Any]:
-        """Return every manifest field, null where unknown, and what is known besides."""
-        known: dict[str, Any] = {"persona": self.template.persona, "topic": self.template.topic}
-        if self.video is not None:
-            known = asdict(self.video)
+        """Return what the application sees, who works on the film, and what it waits for."""
         return {
-            "name": self.template.name,
-            **known,
-            "status": self.video.status if self.video else "not_found",
-            "files_intact": self.intact if self.video and self.video.url else None,
+            **film_fields(self.template, self.video, intact=self.intact),
             "expires_in_seconds": self.expires_in,
-            "processing": self.lease._asdict() if self.lease else None,
-            "footage_owed": self.owed._asdict() if self.owed else None,
+            "lease": _lease(self.lease) if self.lease else None,
+            "obstacle": obstacle_fields(self.owed.obstacle) if self.owed else None,
+            "video": video_fields(self.video),
         }
+
+
+def _lease(lease: LeaseInfo) -> dict[str, Any]:
+    return {
+        "owner": lease.owner,
+        "pid": lease.pid,
+        "since": lease.since,
+        "stage": lease.stage,
+        "progress": lease.progress,
+    }
+
+
+def _document(entries: Sequence[Entry]) -> dict[str, Any]:
+    ready = sum(entry.ready for entry in entries)
+    return {
+        "films": [entry.document() for entry in entries],
+        "totals": {"films": len(entries), "ready": ready},
+    }
 
 
 def _entries(services: Services, templates: Sequence[Template]) -> list[Entry]:
@@ -199,14 +212,14 @@ def _entries(services: Services, templates: Sequence[Template]) -> list[Entry]:
     keys = [template.key for template in templates]
     leases, owed = services.leases.holders(keys), services.upgrades.many(keys)
     videos = manifest.peek_many(templates)
-    intact = _intact(services, [video for video in videos if video and video.url])
+    intact = intact_keys(services.store, videos)
     return [
         Entry(
             template,
             video,
             expires_in=left,
             lease=None if lease is None or lease.dead else lease,
-            intact=bool(video and intact.get(video.key)),
+            intact=bool(video and video.key in intact),
             owed=debt,
         )
         for template, video, left, lease, debt in zip(
@@ -218,11 +231,6 @@ def _entries(services: Services, templates: Sequence[Template]) -> list[Entry]:
             strict=True,
         )
     ]
-
-
-def _intact(services: Services, videos: Sequence[Video]) -> dict[str, bool]:
-    found = services.store.all_intact(videos)
-    return {video.key: intact for video, intact in zip(videos, found, strict=True)}
 
 
 def _show_table(entries: Sequence[Entry]) -> None:
@@ -260,7 +268,7 @@ def _show_in_full(entry: Entry) -> None:
         fields["age"] = age(entry.video.created_at)
         fields |= entry.video.to_fields()
     if entry.owed is not None:
-        fields["footage"] = money.next_try(entry.owed.error, entry.owed.retry_at)
+        fields["footage"] = money.next_try(entry.owed.obstacle)
     width = max(map(len, fields))
     for name, value in fields.items():
         console.out(f"  {name.ljust(width)}  {value}")

@@ -1,4 +1,4 @@
-"""`vidgen worker`: RQ workers on this machine, until they are told to stop."""
+"""`vidgen worker`: RQ workers on this machine, until a signal stops them."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from spritz_cli.cli import console
 from spritz_cli.cli.options import Json, settings_of
 from spritz_cli.cli.quick import QuickCommand
 from spritz_cli.cli.units import counted
-from spritz_cli.errors import StorageError
-
-INTERRUPTED = 130
+from spritz_cli.errors import INTERRUPTED_EXIT_CODE, StorageError
 
 
 def register(app: typer.Typer) -> None:
     app.command(
         cls=QuickCommand,
-        epilog="Exit codes: 0 told to stop, or the queue is empty (--burst); 1 a worker failed, "
-        "2 usage, 3 infrastructure, 130 told again: the films in the making were put back.",
+        epilog="Exit codes: 0 stopped, or the queue is empty (--burst); 1 a worker failed, "
+        "2 usage, 3 infrastructure, 130 stopped twice: the unfinished films were put back.",
     )(worker)
 
 
 def worker(
     context: typer.Context,
     count: Annotated[
-        int, typer.Option("-n", "--count", min=1, max=64, help="How many workers.")
+        int, typer.Option("-n", "--count", min=1, max=64, metavar="N", help="Run N workers.")
     ] = 1,
     burst: Annotated[bool, typer.Option("--burst", help="Stop when the queue is empty.")] = False,
     health_file: Annotated[
         Path | None,
-        typer.Option(help="Touched every few seconds while all workers live and reach Redis."),
+        typer.Option(
+            metavar="FILE", help="Touch FILE every 2 seconds while all workers reach Redis."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Make the films that others put into the queue.
 
-    Ctrl-C or SIGTERM: finish the films in the making and leave; again: leave at once.
+    Ctrl-C or SIGTERM: finish the current films and stop; again: stop at once.
 
     Example: REDIS_URL=redis://cache:6379/0 vidgen worker -n 2
     """
@@ -64,12 +64,16 @@ def worker(
             on_request=_say_what_happens_now,
         )
     if as_json:
-        console.document({"workers": count, "queue": settings.queue, "exit_code": code})
-    if code:
-        raise typer.Exit(INTERRUPTED if code == INTERRUPTED else 1)
+        fields = {"workers": count, "queue": settings.queue, "exit_code": _exit_code(code)}
+        console.document("worker", fields)
+    raise typer.Exit(_exit_code(code))
+
+
+def _exit_code(worst: int) -> int:
+    return worst if worst in (0, INTERRUPTED_EXIT_CODE) else 1
 
 
 def _say_what_happens_now() -> None:
-    # The terminal may be what went away.
+    # The signal may come from a terminal that was closed.
     with suppress(console.OutputClosed, StorageError):
-        console.note("The films in the making are being finished; Ctrl-C again puts them back.")
+        console.note("Finishing the current films; Ctrl-C again puts them back into the queue.")

@@ -1,1 +1,1 @@
-"""One film after another: what is due, how it is made, what may go."""
+"""Films: what is due, how one is made and published, what may be deleted."""

@@ -1,33 +1,35 @@
 """Plan what may be deleted from the store, then delete that.
 
-A film goes for one of three reasons: it is `expired` (the manifest no longer
-lists its template, and nobody has renewed it for a whole life time), `orphaned`
-(replaced, unfinished, or of no template of the catalog), or the store is
-`over quota` and no other film was watched longer ago. Generated footage was
-paid for: it goes only when no template has asked for it for months.
+A film is deleted for one of three reasons. `expired`: the manifest no longer lists its
+template, and no run has renewed it for a whole lifetime. `orphaned`: it was replaced, is
+unfinished, or belongs to no template of the catalog. `over quota`: the store is too large,
+and every other film was watched more recently. Generated footage was paid for: it is
+deleted only when no template has asked for it for months.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spritz_cli.films.studio import Studio
 from spritz_cli.models import Location, Video, manifest_key
+from spritz_cli.settings import GIGABYTE
 from spritz_cli.storage.footage import FootageStore, Order, OrderState
 from spritz_cli.storage.leases import Leases
-from spritz_cli.storage.manifest import JITTER, VideoManifest
-from spritz_cli.storage.videos import StoredFilm, VideoStore
+from spritz_cli.storage.manifest import JITTER
+from spritz_cli.storage.videos import StoredFilm
 from spritz_cli.tiers.brief import answers
 
 if TYPE_CHECKING:
     from spritz_cli.catalog.loader import Catalog
 
-#: Nothing younger than this is deleted: its maker or viewer may not be done yet.
+#: Nothing younger than this is deleted: somebody may still be writing or watching it.
 GRACE_SECONDS = 3600.0
 
 EXPIRED = "expired"
@@ -36,7 +38,7 @@ OVER_QUOTA = "over quota (least recently used)"
 
 UNUSED_FOOTAGE = "footage that no template asks for"
 
-#: Footage may be wanted again when an edit of the catalog is taken back.
+#: An edit of the catalog may be reverted, and then its footage is needed again.
 FOOTAGE_SECONDS = 90 * 86_400.0
 
 _COUNTERS = {
@@ -46,10 +48,7 @@ _COUNTERS = {
     "footage_deleted": UNUSED_FOOTAGE,
 }
 
-#: Reasons for which what counts as disk usage goes.
-_OF_FILMS = (EXPIRED, ORPHANED, OVER_QUOTA)
-
-#: Orders that nothing more can come of.
+#: Orders whose state will not change any more.
 _ENDED: tuple[OrderState, ...] = ("stored", "failed", "refused")
 
 _log = logging.getLogger(__name__)
@@ -57,7 +56,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Deletion:
-    """One file, or one abandoned scratch folder, and why it may go."""
+    """One file, or one abandoned scratch folder, and why it may be deleted."""
 
     path: Location
     bytes: int
@@ -66,7 +65,7 @@ class Deletion:
 
 @dataclass(frozen=True)
 class Removal:
-    """All files of one film, in the order in which they have to go."""
+    """All files of one film, in the order in which they must be deleted."""
 
     film: StoredFilm
     reason: str
@@ -75,7 +74,7 @@ class Removal:
 
 @dataclass(frozen=True)
 class UnusedFootage:
-    """An order whose footage no template asks for any more, with its files."""
+    """An order whose footage no template asks for any more, and its files."""
 
     order: Order
     deletions: tuple[Deletion, ...]
@@ -83,7 +82,7 @@ class UnusedFootage:
 
 @dataclass(frozen=True)
 class CleanupPlan:
-    """What would be deleted, and what all films take up now."""
+    """What would be deleted, and the size of all films now."""
 
     removals: tuple[Removal, ...]
     scratch: tuple[Deletion, ...]
@@ -97,105 +96,112 @@ class CleanupPlan:
         return (*files, *self.scratch)
 
 
+@dataclass(frozen=True)
+class CleanupResult:
+    """What a cleanup deleted, or would delete: the figures that nightly jobs and people read."""
+
+    plan: CleanupPlan
+    deleted: tuple[Deletion, ...]
+    dry_run: bool
+
+    @property
+    def deletions(self) -> tuple[Deletion, ...]:
+        """What was deleted; after a dry run, what would be."""
+        return self.plan.deletions if self.dry_run else self.deleted
+
+    @property
+    def disk_usage_bytes(self) -> int:
+        """What the films that are left take up."""
+        films = {item.path for removal in self.plan.removals for item in removal.deletions}
+        freed = sum(item.bytes for item in self.deleted if item.path in films)
+        return self.plan.disk_usage_bytes - freed
+
+    def totals(self) -> dict[str, Any]:
+        """Return how many films (not files) go for each reason, and the bytes freed and left."""
+        groups = {(item.path.with_suffix(""), item.reason) for item in self.deletions}
+        reasons = [reason for _, reason in groups]
+        return {
+            "dry_run": self.dry_run,
+            **{name: reasons.count(reason) for name, reason in _COUNTERS.items()},
+            "disk_usage_gb": self.disk_usage_bytes / GIGABYTE,
+            "bytes_freed": sum(item.bytes for item in self.deleted),
+        }
+
+    def document(self) -> dict[str, Any]:
+        """Return the totals and each deletion."""
+        deletions = [
+            {"path": str(item.path), "bytes": item.bytes, "reason": item.reason}
+            for item in self.deletions
+        ]
+        return {**self.totals(), "deletions": deletions}
+
+
 def plan_cleanup(
-    store: VideoStore,
-    manifest: VideoManifest,
+    studio: Studio,
     catalog: Catalog | None,
-    leases: Leases,
     *,
     quota_bytes: int,
     footage: FootageStore | None = None,
     grace_seconds: float = GRACE_SECONDS,
-    now: datetime | None = None,
 ) -> CleanupPlan:
-    """Decide what may go; changes nothing. Without a catalog, every template counts as known."""
-    stored = list(store.videos())
-    time = (now or datetime.now(UTC)).timestamp()
+    """Decide what may be deleted; changes nothing. Without a catalog every template is known."""
+    stored = list(studio.store.videos())
+    time = studio.clock().timestamp()
     survey = _Survey(
-        entries={entry.key: entry for entry in manifest.entries()},
+        entries={entry.key: entry for entry in studio.manifest.entries()},
         known={template.key for template in catalog.templates} if catalog else None,
-        leased=_leased(leases, stored),
+        leased=_leased(studio.leases, stored),
         latest=_latest(stored),
         untouched_since=time - grace_seconds,
-        expired_since=time - manifest.ttl_seconds * (1 + JITTER),
+        expired_since=time - studio.manifest.ttl_seconds * (1 + JITTER),
     )
     removals = tuple(_removals(stored, survey, quota_bytes))
-    scratch = tuple(Deletion(path, _tree_bytes(path), ORPHANED) for path in store.abandoned())
+    abandoned = studio.store.abandoned()
+    scratch = tuple(Deletion(path, _tree_bytes(path), ORPHANED) for path in abandoned)
     used = sum(film.bytes for film in stored)
     unused = _unused_footage(footage, catalog, time - FOOTAGE_SECONDS) if footage else ()
     return CleanupPlan(removals, scratch, used, tuple(unused))
 
 
 def apply_cleanup(
-    plan: CleanupPlan,
-    store: VideoStore,
-    manifest: VideoManifest,
-    leases: Leases,
-    footage: FootageStore | None = None,
+    plan: CleanupPlan, studio: Studio, footage: FootageStore | None = None
 ) -> tuple[Deletion, ...]:
-    """Carry the plan out and return what was really deleted.
+    """Delete what a plan lists; return what was deleted.
 
-    A film that has come into use since the plan was made is left alone.
+    A film that came into use after the plan was made is kept.
     """
-    done: list[Deletion] = []
+    deleted: list[Deletion] = []
     for removal in plan.removals:
-        done += _remove(removal, store, manifest, leases)
+        deleted += _remove(removal, studio)
     if footage:
         for unused in plan.footage:
-            done += _remove_footage(unused, footage, leases)
-    swept = store.sweep() if plan.scratch else []
-    return (*done, *(deletion for deletion in plan.scratch if deletion.path in swept))
+            deleted += _remove_footage(unused, footage, studio.leases)
+    swept = studio.store.sweep() if plan.scratch else []
+    return (*deleted, *(deletion for deletion in plan.scratch if deletion.path in swept))
 
 
 def cleanup(
-    store: VideoStore,
-    manifest: VideoManifest,
+    studio: Studio,
     catalog: Catalog | None,
-    leases: Leases,
     *,
     quota_bytes: int,
     footage: FootageStore | None = None,
     grace_seconds: float = GRACE_SECONDS,
-    now: datetime | None = None,
     dry_run: bool = False,
-) -> dict[str, Any]:
-    """Plan, delete (unless `dry_run`), and return the counts that nightly jobs read."""
+) -> CleanupResult:
+    """Plan, and delete unless `dry_run`."""
     plan = plan_cleanup(
-        store,
-        manifest,
-        catalog,
-        leases,
-        quota_bytes=quota_bytes,
-        footage=footage,
-        grace_seconds=grace_seconds,
-        now=now,
+        studio, catalog, quota_bytes=quota_bytes, footage=footage, grace_seconds=grace_seconds
     )
-    done = plan.deletions if dry_run else apply_cleanup(plan, store, manifest, leases, footage)
-    freed = () if dry_run else done
-    films_freed = sum(item.bytes for item in freed if item.reason in _OF_FILMS)
-    report = {
-        **counts(done),
-        "disk_usage_gb": (plan.disk_usage_bytes - films_freed) / 1024**3,
-        "bytes_freed": sum(item.bytes for item in freed),
-        "planned": [
-            {"path": str(item.path), "bytes": item.bytes, "reason": item.reason}
-            for item in plan.deletions
-        ],
-    }
-    _log.info("cleanup: %s", {**report, "planned": len(plan.deletions)})
-    return report
-
-
-def counts(deletions: Iterable[Deletion]) -> dict[str, int]:
-    """Return how many films (not files) were deleted for each reason."""
-    films = {(deletion.path.with_suffix(""), deletion.reason) for deletion in deletions}
-    reasons = [reason for _, reason in films]
-    return {name: reasons.count(reason) for name, reason in _COUNTERS.items()}
+    deleted = () if dry_run else apply_cleanup(plan, studio, footage)
+    result = CleanupResult(plan, deleted, dry_run)
+    _log.info("cleanup: %s", result.totals())
+    return result
 
 
 @dataclass(frozen=True)
 class _Survey:
-    """What is known about all films when the plan is made."""
+    """What the plan is based on: one look at manifest, catalog and leases."""
 
     entries: dict[str, Video]
     known: set[str] | None
@@ -217,11 +223,11 @@ class _Survey:
             return ORPHANED
         if self._is_replaced(film) or self._is_unknown(film):
             return ORPHANED
-        # The last film of a template is kept: a lost manifest can be rebuilt from it.
+        # The last film of a template is kept so that a lost manifest can be rebuilt.
         return EXPIRED if film.modified_at < self.expired_since else None
 
     def last_use(self, film: StoredFilm) -> tuple[bool, float]:
-        """Order for eviction: what nobody can reach first, then what was watched longest ago."""
+        """Sort key for eviction: unreachable films first, then the least recently watched."""
         if not self.is_served(film):
             return False, film.modified_at
         accessed = _timestamp(self.entries[_key(film)].last_accessed_at)
@@ -254,33 +260,31 @@ def _removals(stored: Sequence[StoredFilm], survey: _Survey, quota_bytes: int) -
 
 
 def _removal(film: StoredFilm, reason: str) -> Removal:
-    # The sidecar is the last path and goes first: without it, nobody trusts the others.
+    # The sidecar is the last path and is deleted first: without it the others do not count.
     files = reversed(list(zip(film.paths, film.sizes, strict=True)))
     return Removal(film, reason, tuple(Deletion(path, size, reason) for path, size in files))
 
 
-def _remove(
-    removal: Removal, store: VideoStore, manifest: VideoManifest, leases: Leases
-) -> list[Deletion]:
-    film = removal.film
-    # Under the lease nobody publishes this template, so what is seen now stays so.
-    with leases.acquire(_key(film)) or nullcontext() as lease:
-        if lease is None or _is_wanted_again(removal, store, manifest):
+def _remove(removal: Removal, studio: Studio) -> list[Deletion]:
+    film, store = removal.film, studio.store
+    # Under the lease nobody else publishes this template.
+    with studio.leases.acquire(_key(film)) or nullcontext() as lease:
+        if lease is None or _is_wanted_again(removal, studio):
             return []
-        done = [deletion for deletion in removal.deletions if store.remove(deletion.path)]
+        deleted = [deletion for deletion in removal.deletions if store.remove(deletion.path)]
         store.remove_empty_folder(film.persona, film.topic)
-    return done
+    return deleted
 
 
-def _is_wanted_again(removal: Removal, store: VideoStore, manifest: VideoManifest) -> bool:
+def _is_wanted_again(removal: Removal, studio: Studio) -> bool:
     film = removal.film
-    if store.modified_at(film) > film.modified_at:
+    if studio.store.modified_at(film) > film.modified_at:
         return True
-    entry = manifest.peek(film.persona, film.topic)
+    entry = studio.manifest.peek(film.persona, film.topic)
     if entry is None or not _serves(entry, film):
         return False
-    # Readers must not be sent to a file that is about to go.
-    return removal.reason != OVER_QUOTA or not manifest.withdraw(entry)
+    # Readers must not be sent to a file that is about to be deleted.
+    return removal.reason != OVER_QUOTA or not studio.manifest.withdraw(entry)
 
 
 def _unused_footage(
@@ -292,7 +296,7 @@ def _unused_footage(
     for order in footage.all_orders():
         template = templates.get(order.template)
         wanted = template is not None and answers(order, template)
-        # Before that, the journal is also the history of what was spent.
+        # Younger journals are also the record of what was spent.
         if not wanted and order.created_at < unused_since and order.state in _ENDED:
             yield UnusedFootage(order, tuple(_footage_files(footage, order)))
 

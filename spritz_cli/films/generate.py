@@ -1,14 +1,11 @@
-"""From a template to a published film: lease, tiers (best first), check, store, manifest."""
+"""Make a planned film and publish it: lease, tiers (best first), check, store, manifest."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from spritz_cli.errors import (
     EncoderKilled,
@@ -17,111 +14,65 @@ from spritz_cli.errors import (
     LeaseLost,
     RenderError,
 )
-from spritz_cli.films.planning import (
-    FOUND_ON_DISK as FOUND_ON_DISK,
-    UPGRADE as UPGRADE,
-    URL_PREFIX_CHANGED as URL_PREFIX_CHANGED,
-    Action as Action,
-    Closed,
-    Judge,
-    Plan as Plan,
-    PlanItem as PlanItem,
-    SourcedTier as SourcedTier,
-    Spending as Spending,
-    fingerprint as fingerprint,
-    most_valuable_first as most_valuable_first,
-    plan as plan,
-)
+from spritz_cli.films.planning import FOUND_ON_DISK, Judge, PlanItem
+from spritz_cli.films.studio import Studio
 from spritz_cli.media import ffmpeg
-from spritz_cli.models import Outcome, OutcomeStatus, RenderedFilm, Template, Video, dollars
+from spritz_cli.models import (
+    Obstacle,
+    Outcome,
+    OutcomeStatus,
+    RenderedFilm,
+    Template,
+    Video,
+    dollars,
+)
 from spritz_cli.storage.leases import Lease, Leases
-from spritz_cli.storage.manifest import VideoManifest
-from spritz_cli.storage.videos import VideoStore
-from spritz_cli.tiers.base import Progress, TierUnavailable
-
-Clock = Callable[[], datetime]
+from spritz_cli.tiers.base import FilmTier, Progress, TierUnavailable
 
 #: The share of the work that is done when the film is drawn and encoded.
 DRAWN = 0.94
 CHECKED = 0.98
 
-#: Before a film is begun again whose encoder was killed, so that memory can be freed, in seconds.
-KILLED_PAUSES = (1.0, 4.0)
 
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-def generate_video(
-    template: Template,
-    *,
-    store: VideoStore,
-    manifest: VideoManifest,
-    leases: Leases,
-    tiers: Sequence[SourcedTier],
-    force: bool = False,
-    spending: Spending = "capped",
-    now: Clock = utc_now,
-) -> Outcome:
+def generate_video(studio: Studio, item: PlanItem) -> Outcome:
     """Make one film and publish it, or find that there is nothing to do.
 
-    `busy`: another process holds the lease. Raises InfrastructureError when the
-    machine is the reason; what was published before stays published in any case.
+    The outcome is `busy` if another process holds the lease. Raises InfrastructureError
+    if the machine fails. What was published before stays published in any case.
     """
     began = time.monotonic()
-    maker = _Maker(template, store, manifest, tiers, spending, force, now)
-    status, video, error = _generate(maker, leases)
+    status, video, error = _Maker(studio, item).generate()
     seconds = round(time.monotonic() - began, 3)
+    template = item.template
     return Outcome(template.persona, template.topic, status, video, seconds, error)
 
 
-def generate_when_free(
-    template: Template,
-    *,
-    leases: Leases,
-    force: bool = False,
-    poll_seconds: float = 0.2,
-    **collaborators: Any,
-) -> Outcome:
+def generate_when_free(studio: Studio, item: PlanItem, *, poll_seconds: float = 0.2) -> Outcome:
     """Like generate_video, but wait while another process holds the lease."""
     while True:
-        outcome = generate_video(template, leases=leases, force=force, **collaborators)
+        outcome = generate_video(studio, item)
         if outcome.status != "busy":
             return outcome
-        _wait_while_held(leases, template.key, poll_seconds)
+        _wait_while_held(studio.leases, item.template.key, poll_seconds)
 
 
 def check_film(film: RenderedFilm, template: Template) -> None:
-    """Decode a film that was just made; FilmDamaged if it is not what was asked for."""
-    told = ffmpeg.probe(film.video)
-    frame = told.duration_seconds / max(told.frames, 1)
-    if abs(told.duration_seconds - template.duration_seconds) > frame * 1.01:
+    """Decode a new film; raise FilmDamaged if its length or size is wrong."""
+    probe = ffmpeg.probe(film.video)
+    frame = probe.duration_seconds / max(probe.frames, 1)
+    if abs(probe.duration_seconds - template.duration_seconds) > frame * 1.01:
         raise FilmDamaged(
-            f"{template.name}: the film lasts {told.duration_seconds:.2f} s, "
+            f"{template.name}: the film lasts {probe.duration_seconds:.2f} s, "
             f"not {template.duration_seconds} s"
         )
-    if (told.width, told.height) != (film.width, film.height):
+    if (probe.width, probe.height) != (film.width, film.height):
         raise FilmDamaged(
-            f"{template.name}: the film is {told.width}×{told.height} px, "
+            f"{template.name}: the film is {probe.width}×{probe.height} px, "
             f"not {film.width}×{film.height} px"
         )
 
 
 _Result = tuple[OutcomeStatus, Video | None, str | None]
-
-
-def _generate(maker: _Maker, leases: Leases) -> _Result:
-    if not maker.force and (done := maker.settle_without_lease()):
-        return done
-    lease = leases.acquire(maker.template.key)
-    if lease is None:
-        return "busy", None, None
-    try:
-        with lease:
-            return maker.settle(lease)
-    except LeaseLost:
-        return "busy", None, None
 
 
 def _wait_while_held(leases: Leases, key: str, poll_seconds: float) -> None:
@@ -133,174 +84,182 @@ def _wait_while_held(leases: Leases, key: str, poll_seconds: float) -> None:
 @dataclass(frozen=True)
 class _Made:
     film: RenderedFilm
-    tier: SourcedTier
-    missed: Closed | None
+    tier: FilmTier
+    missed: Obstacle | None
 
 
 @dataclass(frozen=True)
 class _Maker:
     """Makes one film, or finds that there is nothing to do."""
 
-    template: Template
-    store: VideoStore
-    manifest: VideoManifest
-    tiers: Sequence[SourcedTier]
-    spending: Spending
-    force: bool
-    now: Clock
+    studio: Studio
+    item: PlanItem
 
-    @property
-    def judge(self) -> Judge:
-        """A new one for each look: meanwhile another run may have paid for footage."""
-        return Judge(self.template, self.store, self.manifest, self.tiers, self.spending)
+    def generate(self) -> _Result:
+        if not self.item.forced and (done := self._settle_without_lease(self._look()[1])):
+            return done
+        lease = self.studio.leases.acquire(self.item.template.key)
+        if lease is None:
+            return "busy", None, None
+        try:
+            with lease:
+                return self._settle(lease)
+        except LeaseLost:
+            return "busy", None, None
 
-    def settle_without_lease(self) -> _Result | None:
-        """Finish if the published film is current; only renewing it needs no lease."""
-        item = self.judge.judge_now()
+    def _look(self) -> tuple[Judge, PlanItem]:
+        """Look at the template as it is now: once before the lease, once under it."""
+        judge = Judge(self.studio, self.item.template, self.item.spending)
+        return judge, judge.judge_now(force=self.item.forced)
+
+    def _settle_without_lease(self, item: PlanItem) -> _Result | None:
+        """Return the result if the published film is current. Renewing an entry needs no lease."""
         if item.action == "make" or item.video is None or self._is_to_republish(item):
             return None
         if item.action == "renew":
-            if not self.manifest.renew(item.video):
+            if not self.studio.manifest.renew(item.video):
                 return None
-            # Else a cleanup after a loss of Redis might see it as long forgotten.
-            self.store.freshen(item.video)
+            # Or a cleanup after a loss of Redis would take the film for expired.
+            self.studio.store.freshen(item.video)
         return "unchanged", item.video, None
 
-    def settle(self, lease: Lease) -> _Result:
-        """Do what has to be done, looking again: another run may just have done it."""
-        if self.force:
-            return self._make(lease)
-        return self.settle_without_lease() or self._restore(lease) or self._make(lease)
+    def _settle(self, lease: Lease) -> _Result:
+        """Look again, since another run may have made the film meanwhile, and do what is due."""
+        judge, item = self._look()
+        if self.item.forced:
+            return self._make(judge, lease)
+        return (
+            self._settle_without_lease(item)
+            or self._restore(item, lease)
+            or self._make(judge, lease)
+        )
 
     def _is_to_republish(self, item: PlanItem) -> bool:
-        """Whether the manifest lacks the film, or sends its readers to other addresses."""
+        """Whether the manifest lacks the film, or lists it under other URLs."""
         video = item.video
-        moved = video is not None and video != self.store.addressed(video)
+        moved = video is not None and video != self.studio.store.addressed(video)
         return moved or item.reason == FOUND_ON_DISK
 
-    def _restore(self, lease: Lease) -> _Result | None:
-        """Publish the current film that is on disk, if there is one and it is undamaged."""
-        item = self.judge.judge_now()
-        if item.action != "renew" or item.video is None or not self.store.verify(item.video):
+    def _restore(self, item: PlanItem, lease: Lease) -> _Result | None:
+        """Publish the current film that is on disk, if it is there and undamaged."""
+        store = self.studio.store
+        if item.action != "renew" or item.video is None or not store.verify(item.video):
             return None
-        video = self.store.addressed(item.video)
-        self.store.freshen(video)
-        self.manifest.publish(video, lease)
+        video = store.addressed(item.video)
+        store.freshen(video)
+        self.studio.manifest.publish(video, lease)
         return "unchanged", video, None
 
-    def _make(self, lease: Lease) -> _Result:
+    def _make(self, judge: Judge, lease: Lease) -> _Result:
         lease.report(0.0, "starting")
-        self.manifest.mark_processing(self.template, lease)
+        manifest, template = self.studio.manifest, self.item.template
+        manifest.mark_processing(template, lease)
         try:
-            with self.store.staging() as scratch:
-                made = self._film(scratch, lease)
-                return self._publish(made, lease) if isinstance(made, _Made) else made
+            with self.studio.store.staging() as scratch:
+                made = self._film(judge, scratch, lease)
+                return self._publish(made, judge, lease) if isinstance(made, _Made) else made
         except _NothingMade as exc:
             return self._give_up(exc.missed, lease)
         except InfrastructureError:
             with suppress(InfrastructureError, LeaseLost):
-                # Nothing is wrong with the film: it is as good as not begun.
-                self.manifest.withdraw_processing(self.template, lease)
+                # The film itself is fine: leave it as if it had not been started.
+                manifest.withdraw_processing(template, lease)
             raise
 
-    def _film(self, scratch: Path, lease: Lease) -> _Made | _Result:
-        """Return the film of the best tier that can make it, checked.
+    def _film(self, judge: Judge, scratch: Path, lease: Lease) -> _Made | _Result:
+        """Return the checked film of the best tier that can make it.
 
-        Where a better tier fails, the film that is published may be as good as
-        what is left: then it stays.
+        If a better tier fails and the published film is as good as what the next tier
+        would make, the published film stays.
         """
-        missed: list[Closed] = []
-        judge = self.judge
-        for tier in self.tiers:
-            if tier.name in judge.closed and not self._asks_anyway(judge.closed[tier.name]):
-                missed.append(judge.closed[tier.name])
+        missed: list[Obstacle] = []
+        for tier in self.studio.tiers:
+            obstacle = judge.obstacles.get(tier.name)
+            if obstacle and not self._ignores(obstacle):
+                missed.append(obstacle)
                 continue
-            if missed and (shown := self._shown(tier)):
-                return "unchanged", shown, missed[0].error
+            if missed and (shown := self._shown(judge, tier)):
+                return "unchanged", shown, missed[0].message or None
             try:
                 film = self._made_by(tier, scratch, lease)
             except TierUnavailable as exc:
-                missed.append(Closed(exc.reason, exc.message))
+                missed.append(exc.obstacle)
             except RenderError as exc:
-                missed.append(Closed("render_error", exc.message))
+                missed.append(Obstacle("render_error", exc.message))
             else:
                 return _Made(film, tier, missed[0] if missed else _unconfigured(tier))
-        # That no provider is configured is no news; what went wrong is.
-        raise _NothingMade(next((told for told in missed if told.error), missed[0]))
+        # Report what went wrong rather than that no provider is configured.
+        raise _NothingMade(next((item for item in missed if item.message), missed[0]))
 
-    def _made_by(self, tier: SourcedTier, scratch: Path, lease: Lease) -> RenderedFilm:
-        """Return the tier's film, checked; begun again if the encoder was killed or starved.
+    def _made_by(self, tier: FilmTier, scratch: Path, lease: Lease) -> RenderedFilm:
+        """Return the tier's checked film; retry after a killed encoder or a damaged film."""
 
-        Where memory is short, a film may also be damaged, or only seem so, but not twice.
-        """
-        pauses = iter(KILLED_PAUSES)
-        damaged = 0
-        while True:
-            try:
-                film = tier.make(self.template, scratch, _reporter(lease))
-                lease.report(DRAWN, "checking")
-                check_film(film, self.template)
-                return film
-            except (EncoderKilled, FilmDamaged) as exc:
-                damaged += isinstance(exc, FilmDamaged)
-                pause = next(pauses, None)
-                if pause is None or damaged > 1:
-                    raise
-                time.sleep(pause)
+        def attempt() -> RenderedFilm:
+            film = tier.make(self.item.template, scratch, _reporter(lease), self.item.spending)
+            lease.report(DRAWN, "checking")
+            check_film(film, self.item.template)
+            return film
 
-    def _asks_anyway(self, closed: Closed) -> bool:
-        """Whoever says --force does not wait for the time of the next try."""
-        return self.force and closed.reason not in ("not_configured", "budget")
+        # A shortage of memory damages one film, hardly two in a row.
+        kills = self.studio.retries
+        damages = replace(kills, pauses=kills.pauses[:1])
+        return damages.call(lambda: kills.call(attempt, EncoderKilled), FilmDamaged)
 
-    def _shown(self, tier: SourcedTier) -> Video | None:
-        """Return the published film if the tier has nothing better to give."""
-        video = self.manifest.peek(self.template.persona, self.template.topic)
-        if video is None or not self.judge.shows(video, tier.name):
+    def _ignores(self, obstacle: Obstacle) -> bool:
+        """Whether --force tries a tier before its next scheduled attempt."""
+        return self.item.forced and obstacle.reason not in ("not_configured", "budget")
+
+    def _shown(self, judge: Judge, tier: FilmTier) -> Video | None:
+        """Return the published film if the tier would make nothing better."""
+        template = self.item.template
+        video = self.studio.manifest.peek(template.persona, template.topic)
+        if video is None or not judge.shows(video, tier.name):
             return None
-        # By force a tier makes its own film anew, but does not take the place of a better one.
-        return None if self.force and video.fallback_used == tier.name else video
+        # --force replaces a film of the same tier, never one of a better tier.
+        return None if self.item.forced and video.fallback_used == tier.name else video
 
-    def _publish(self, made: _Made, lease: Lease) -> _Result:
+    def _publish(self, made: _Made, judge: Judge, lease: Lease) -> _Result:
         lease.report(CHECKED, "publishing")
         lease.check()
-        name, judge, source = made.tier.name, self.judge, made.film.source
-        video = self.store.publish(
+        name, source, missed = made.tier.name, made.film.source, made.missed
+        video = self.studio.store.publish(
             made.film,
-            self.template,
+            self.item.template,
             tier=name,
             fingerprint=judge.fingerprints[name],
             inputs=judge.inputs[name],
-            created_at=self.now().isoformat(timespec="milliseconds"),
-            fallback_reason=made.missed.reason if made.missed else None,
-            error=made.missed.error if made.missed else None,
+            created_at=self.studio.clock().isoformat(timespec="milliseconds"),
+            fallback_reason=missed.reason if missed else None,
+            error=(missed.message or None) if missed else None,
             provider=source.provider if source else None,
             model=source.model if source else None,
             cost_usd=dollars(source.cost_micros) if source else None,
         )
-        self.manifest.publish(video, lease)
+        self.studio.manifest.publish(video, lease)
         return "made", video, None
 
-    def _give_up(self, missed: Closed, lease: Lease) -> _Result:
-        """Leave the text card, or what was live before."""
-        error = missed.error or missed.reason
-        self.manifest.mark_failed(self.template, lease, error, missed.reason)
-        return "failed", self.manifest.peek(self.template.persona, self.template.topic), error
+    def _give_up(self, missed: Obstacle, lease: Lease) -> _Result:
+        """Publish only the text card, or keep the film that was live before."""
+        error, template = missed.message or missed.reason, self.item.template
+        manifest = self.studio.manifest
+        manifest.mark_failed(template, lease, error, missed.reason)
+        return "failed", manifest.peek(template.persona, template.topic), error
 
 
-def _unconfigured(best: SourcedTier) -> Closed | None:
-    return None if best.name == "sora" else Closed("not_configured")
+def _unconfigured(best: FilmTier) -> Obstacle | None:
+    return None if best.name == "sora" else Obstacle("not_configured")
 
 
 class _NothingMade(Exception):
-    """No tier could make the film; `missed` is what the best of them said."""
+    """No tier could make the film; `missed` is the obstacle to report."""
 
-    def __init__(self, missed: Closed) -> None:
-        super().__init__(missed.error or missed.reason)
+    def __init__(self, missed: Obstacle) -> None:
+        super().__init__(missed.message or missed.reason)
         self.missed = missed
 
 
 def _reporter(lease: Lease) -> Progress:
-    """Report a tier's progress; stops the work as soon as the lease is lost."""
+    """Return a callback that reports a tier's progress and raises once the lease is lost."""
 
     def report(share: float, stage: str = "drawing") -> None:
         if lease.lost:

@@ -1,59 +1,43 @@
-"""What a run would do about each template, and why: compares the published with the wanted."""
+"""Plan a run: compare what is published with what the catalog asks for."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 from spritz_cli import fingerprints
-from spritz_cli.models import FREE, TIERS, MicroUSD, Template, Tier, Video
+from spritz_cli.films.studio import Studio
+from spritz_cli.models import FREE, TIERS, MicroUSD, Obstacle, Spending, Template, Tier, Video
 from spritz_cli.storage.budget import DailyBudget
-from spritz_cli.storage.manifest import VideoManifest
-from spritz_cli.storage.videos import VideoStore
 from spritz_cli.tiers.base import FilmTier, Offer
 
 Action = Literal["make", "renew", "keep"]
 
-#: What a film may cost: what the daily cap allows, anything, or only what was paid before.
-Spending = Literal["capped", "unlimited", "nothing"]
-
-#: An entry with a smaller share of its life left is renewed by the run that sees it.
+#: An entry with less than this share of its lifetime left is renewed.
 RENEWAL_SHARE = 0.25
 
-#: So many digits of a digest tell two versions of a file apart.
+#: Digits of a digest that are enough to tell two versions of a file apart.
 SHORT = 12
 
+FORCED = "forced"
 FOUND_ON_DISK = "found on disk"
 URL_PREFIX_CHANGED = "url prefix changed"
-#: Tiers that are closed for these reasons are spoken of elsewhere, if at all.
-_NO_OBSTACLES = ("not_configured", "budget")
-
 UPGRADE = "generated footage is due"
 OVER_BUDGET = "today's budget for generated footage is used up"
 
-
-class SourcedTier(FilmTier, Protocol):
-    """A tier that can tell, without drawing anything, what a film would be made from."""
-
-    def inputs(self, template: Template) -> dict[str, Any] | None:
-        """Return the document of all that a film would be made from; None if it cannot be."""
-
-    def drawing(self, template: Template) -> dict[str, Any]:
-        """Return the part of `inputs` that is drawn, whether the film can be made or not."""
-
-    def offer(self, template: Template) -> Offer: ...
+#: Obstacles that a plan does not report.
+_NO_NEWS = ("not_configured", "budget")
 
 
 class PlanItem(NamedTuple):
     """What a run would do about one template, and why.
 
-    `cost_micros` is what new footage would cost in micro-dollars, `owed_micros` what
-    it would cost if the budget of today allowed it. `obstacle` says why a
-    better tier is not asked before `retry_at` (epoch seconds).
+    `cost_micros` is what new footage would cost in micro-dollars, `owed_micros` what it
+    would cost if today's budget allowed it; `spending` is what the film may cost
+    when it is made. `obstacle` says why a better tier is not asked now.
     """
 
     template: Template
@@ -64,17 +48,25 @@ class PlanItem(NamedTuple):
     cost_micros: MicroUSD = FREE
     video: Video | None = None
     owed_micros: MicroUSD = FREE
-    obstacle: str = ""
-    retry_at: float = 0.0
+    obstacle: Obstacle | None = None
+    spending: Spending = "capped"
 
     @property
     def cost_usd(self) -> float:
         return self.cost_micros / 1_000_000
 
     @property
-    def spending(self) -> Spending:
-        """What the film may cost when it is made."""
-        return "nothing" if self.owed_micros else "capped"
+    def forced(self) -> bool:
+        """Whether the film is made even if the published one is current."""
+        return self.reason == FORCED
+
+    def is_new(self, video: Video) -> bool:
+        """Whether a published film is not the one that was published when this was planned."""
+        planned = self.video
+        return planned is None or (planned.sha256, planned.created_at) != (
+            video.sha256,
+            video.created_at,
+        )
 
 
 class Plan(NamedTuple):
@@ -87,52 +79,52 @@ class Plan(NamedTuple):
 
 
 def plan(
+    studio: Studio,
     templates: Sequence[Template],
     *,
-    store: VideoStore,
-    manifest: VideoManifest,
-    tiers: Sequence[SourcedTier],
-    budget: DailyBudget | None = None,
     force: bool = False,
+    spending: Spending = "capped",
 ) -> Plan:
     """Compare what is published with what the catalog asks for; changes nothing.
 
-    Without a `budget`, money is no limit.
+    Films that the studio's budget does not cover are planned without new footage,
+    unless `spending` is `unlimited`.
     """
-    videos = manifest.peek_many(templates)
-    entries = zip(videos, manifest.time_left(templates), strict=True)
+    videos = studio.manifest.peek_many(templates)
+    entries = zip(videos, studio.manifest.time_left(templates), strict=True)
     found = dict(zip([template.key for template in templates], entries, strict=True))
 
     def judged(template: Template, spending: Spending) -> PlanItem:
-        judge = Judge(template, store, manifest, tiers, spending)
+        judge = Judge(studio, template, spending)
         return judge.judge(*found[template.key], force=force)
 
-    # After the manifest was read: what it lists is there by now.
-    with store.snapshot(list(map(_looked_for, templates, videos))):
-        items = {template.key: judged(template, "capped") for template in templates}
-        for item in _unaffordable(items.values(), budget):
-            thrifty = judged(item.template, "nothing")
-            items[item.template.key] = thrifty._replace(owed_micros=item.cost_micros)
+    # Survey the store after the manifest was read: all that it lists exists by then.
+    with studio.store.snapshot(list(map(_looked_for, templates, videos))):
+        items = {template.key: judged(template, spending) for template in templates}
+        if spending == "capped":
+            for item in _unaffordable(items.values(), studio.budget):
+                thrifty = judged(item.template, "nothing")
+                items[item.template.key] = thrifty._replace(owed_micros=item.cost_micros)
     return Plan(tuple(items.values()))
 
 
 def most_valuable_first(items: Iterable[PlanItem]) -> list[PlanItem]:
-    """Order the films by who gets the money: highest priority, then the longest published."""
+    """Order the films for the budget: highest priority first, then the oldest film."""
     return sorted(items, key=lambda item: (-item.template.priority, _age(item)))
 
 
-def fingerprint(template: Template, tiers: Sequence[SourcedTier]) -> str:
+def fingerprint(template: Template, tiers: Sequence[FilmTier]) -> str:
     """Return the digest of what the best tier would make the film from."""
-    found = (tier.inputs(template) for tier in tiers)
-    return fingerprints.digest(next(inputs for inputs in found if inputs is not None))
+    inputs = (tier.inputs(template) for tier in tiers)
+    return fingerprints.digest(next(document for document in inputs if document is not None))
 
 
-def ingredients(template: Template, tiers: Sequence[SourcedTier]) -> dict[str, str]:
-    """Return a short digest of each thing that decides the drawing, by its name.
+def ingredients(template: Template, tiers: Sequence[FilmTier]) -> dict[str, str]:
+    """Return a short digest of everything that decides the drawing, by name.
 
-    The same on every host that has the same files and libraries, with or without a provider:
-    what is drawn over footage counts for every film, because hosts that differ in it would
-    make each other's films anew as soon as there is footage.
+    It is equal on all hosts with the same files and libraries, with or without a provider.
+    The drawing over footage counts for every film: otherwise hosts that differ in it would
+    remake each other's films as soon as there is footage.
     """
     texts, scenes, renderer = "", dict[str, str](), dict[str, Any]()
     for tier in reversed(tiers):
@@ -141,79 +133,52 @@ def ingredients(template: Template, tiers: Sequence[SourcedTier]) -> dict[str, s
         for name, digest in drawing.pop("scene", {}).items():
             known = scenes.setdefault(f"svg_templates/{name}", digest)
             if known != digest:
-                # Scenes of one's own, and ours over footage.
+                # The user's own scenes, and ours over footage.
                 scenes[f"svg_templates/{name} of {tier.name}"] = digest
         renderer |= drawing
-    found = {"templates.yaml": texts, **scenes, "renderer": fingerprints.digest(renderer)}
-    return {name: digest[:SHORT] for name, digest in found.items()}
-
-
-def _looked_for(template: Template, video: Video | None) -> Template | Video:
-    return video if video and video.status == "ready" else template
-
-
-def _unaffordable(items: Iterable[PlanItem], budget: DailyBudget | None) -> list[PlanItem]:
-    """Return those behind the line where today's money ends."""
-    priced = most_valuable_first(item for item in items if item.cost_micros)
-    left = budget.today().left if budget and priced else None
-    if left is None:
-        return []
-    sums = accumulate(item.cost_micros for item in priced)
-    return [item for item, total in zip(priced, sums, strict=True) if total > left]
-
-
-def _age(item: PlanItem) -> str:
-    # ISO 8601 in one zone sorts by time; who has nothing yet goes first.
-    return (item.video.created_at or "") if item.video else ""
-
-
-class Closed(NamedTuple):
-    """Why a tier is not to be asked, in the manifest's words."""
-
-    reason: str
-    error: str | None = None
+    digests = {"templates.yaml": texts, **scenes, "renderer": fingerprints.digest(renderer)}
+    return {name: digest[:SHORT] for name, digest in digests.items()}
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Decides about one template."""
+    """Decides what is due for one template. It reads everything once and keeps it."""
 
+    studio: Studio
     template: Template
-    store: VideoStore
-    manifest: VideoManifest
-    tiers: Sequence[SourcedTier]
     spending: Spending = "capped"
 
     def judge(
         self, video: Video | None, seconds_left: float | None, *, force: bool = False
     ) -> PlanItem:
-        """Decide what has to be done, given the manifest's entry and how long it lives."""
+        """Decide what is due, given the manifest's entry and the seconds it has left."""
         if force:
-            return self._make("forced", video)
+            return self._make(FORCED, video)
         if video is None or video.status != "ready":
             return self._judge_missing(video)
         if not self._current(video) and not self._best_shows(video):
             return self._make("inputs changed", video, self._differences(video))
-        if not self.store.intact(video):
+        if not self.studio.store.intact(video):
             return self._make("files missing", video)
         if self._better_than(video):
             return self._make(UPGRADE, video)
-        if (seconds_left or 0.0) < RENEWAL_SHARE * self.manifest.ttl_seconds:
+        if (seconds_left or 0.0) < RENEWAL_SHARE * self.studio.manifest.ttl_seconds:
             return self._leave("renew", "expires soon", video)
-        if video != self.store.addressed(video):
+        if video != self.studio.store.addressed(video):
             return self._leave("renew", URL_PREFIX_CHANGED, video)
         return self._leave("keep", "up to date", video)
 
-    def judge_now(self) -> PlanItem:
-        """Decide by what the manifest says at this moment."""
-        video = self.manifest.peek(self.template.persona, self.template.topic)
-        return self.judge(video, self.manifest.time_left([self.template])[0])
+    def judge_now(self, *, force: bool = False) -> PlanItem:
+        """Decide by the manifest's entry as it is now."""
+        manifest = self.studio.manifest
+        video = manifest.peek(self.template.persona, self.template.topic)
+        return self.judge(video, manifest.time_left([self.template])[0], force=force)
 
     @cached_property
     def inputs(self) -> dict[Tier, dict[str, Any]]:
         """What each tier that can make the film would make it from."""
-        found = ((tier.name, tier.inputs(self.template)) for tier in self.tiers)
-        return {name: inputs for name, inputs in found if inputs is not None}
+        inputs = ((tier.name, tier.inputs(self.template)) for tier in self.studio.tiers)
+        return {name: document for name, document in inputs if document is not None}
 
     @cached_property
     def fingerprints(self) -> dict[Tier, str]:
@@ -221,44 +186,44 @@ class Judge:
 
     @cached_property
     def offers(self) -> dict[Tier, Offer]:
-        return {tier.name: tier.offer(self.template) for tier in self.tiers}
+        return {tier.name: tier.offer(self.template) for tier in self.studio.tiers}
 
     @cached_property
-    def closed(self) -> dict[Tier, Closed]:
-        """The tiers that are not to be asked."""
-        found = ((tier.name, self._closed(tier)) for tier in self.tiers)
-        return {name: closed for name, closed in found if closed}
+    def obstacles(self) -> dict[Tier, Obstacle]:
+        """The tiers that are not to be asked now, and why."""
+        obstacles = ((tier.name, self._obstacle(tier)) for tier in self.studio.tiers)
+        return {name: obstacle for name, obstacle in obstacles if obstacle}
 
     def shows(self, video: Video | None, tier: Tier) -> bool:
-        """Whether a published film is what a tier would make, or better than that.
+        """Whether a published film is what a tier would make, or better.
 
-        Better is generated footage of an earlier order, below the same drawing.
+        Better: footage of an earlier order with the same drawing on top.
         """
         if video is None or video.status != "ready" or video.fallback_used is None:
             return False
         if video.fallback_used == tier:
-            return self._current(video) and self.store.intact(video)
+            return self._current(video) and self.studio.store.intact(video)
         return _ranks_above(video.fallback_used, tier) and self._drawn_alike(video)
 
-    def _closed(self, tier: SourcedTier) -> Closed | None:
+    def _obstacle(self, tier: FilmTier) -> Obstacle | None:
         if tier.name not in self.inputs:
-            return Closed("not_configured")
+            return Obstacle("not_configured")
         offer = self.offers[tier.name]
-        if offer.wait_until > time.time():
-            return Closed(offer.reason, offer.error)
+        if offer.obstacle and offer.obstacle.until > self.studio.clock().timestamp():
+            return offer.obstacle
         if offer.cost_micros and self.spending == "nothing":
-            return Closed("budget", OVER_BUDGET)
+            return Obstacle("budget", OVER_BUDGET)
         return None
 
     def _drawn_alike(self, video: Video) -> bool:
-        old = (self.store.sidecar(video) or {}).get("inputs")
+        old = (self.studio.store.sidecar(video) or {}).get("inputs")
         new = self.inputs.get(video.fallback_used) if video.fallback_used else None
         alike = bool(old and new) and _drawing(old or {}) == _drawing(new or {})
-        return alike and self.store.intact(video)
+        return alike and self.studio.store.intact(video)
 
     @property
-    def _best(self) -> SourcedTier | None:
-        return next((tier for tier in self.tiers if tier.name not in self.closed), None)
+    def _best(self) -> FilmTier | None:
+        return next((tier for tier in self.studio.tiers if tier.name not in self.obstacles), None)
 
     def _better_than(self, video: Video) -> bool:
         best, shown = self._best, video.fallback_used
@@ -276,21 +241,21 @@ class Judge:
         return self._make("new", video)
 
     def _stored(self) -> Video | None:
-        """Return the current film that the store has though the manifest does not."""
-        sidecar = self.store.latest_sidecar(self.template)
+        """Return the current film if the store has it and the manifest does not."""
+        sidecar = self.studio.store.latest_sidecar(self.template)
         if sidecar is None:
             return None
-        # The sidecar keeps the addresses of the day on which it was written.
-        video = self.store.addressed(Video.from_fields(sidecar))
-        return video if self._current(video) and self.store.intact(video) else None
+        # The URLs in a sidecar are those of the day it was written.
+        video = self.studio.store.addressed(Video.from_fields(sidecar))
+        return video if self._current(video) and self.studio.store.intact(video) else None
 
     def _current(self, video: Video) -> bool:
-        """Tell whether the tier that made the film would make the same one now."""
+        """Whether the tier that made the film would make the same one now."""
         tier = video.fallback_used
         return tier is not None and self.fingerprints.get(tier) == video.fingerprint
 
     def _differences(self, video: Video) -> tuple[str, ...]:
-        old = (self.store.sidecar(video) or {}).get("inputs")
+        old = (self.studio.store.sidecar(video) or {}).get("inputs")
         new = self.inputs.get(video.fallback_used) if video.fallback_used else None
         return _causes(fingerprints.differences(old, new)) if old and new else ()
 
@@ -300,20 +265,57 @@ class Judge:
         best = self._best
         tier = best.name if best else "text"
         cost = self.offers[best.name].cost_micros if best else FREE
-        item = PlanItem(self.template, "make", reason, differences, tier, cost, video)
-        return self._hindered(item)
+        return self._item("make", reason, differences, tier, cost, video)
 
     def _leave(self, action: Action, reason: str, video: Video) -> PlanItem:
-        tier = video.fallback_used or "text"
-        return self._hindered(PlanItem(self.template, action, reason, tier=tier, video=video))
+        return self._item(action, reason, (), video.fallback_used or "text", FREE, video)
 
-    def _hindered(self, item: PlanItem) -> PlanItem:
-        """Add why a better tier than the item's is not asked now."""
-        for tier, closed in self.closed.items():
-            if _ranks_above(tier, item.tier) and closed.reason not in _NO_OBSTACLES:
-                obstacle, retry_at = closed.error or closed.reason, self.offers[tier].wait_until
-                return item._replace(obstacle=obstacle, retry_at=retry_at)
-        return item
+    def _item(
+        self,
+        action: Action,
+        reason: str,
+        differences: tuple[str, ...],
+        tier: Tier,
+        cost: MicroUSD,
+        video: Video | None,
+    ) -> PlanItem:
+        return PlanItem(
+            self.template,
+            action,
+            reason,
+            differences,
+            tier,
+            cost,
+            video,
+            obstacle=self._news_of_better_than(tier),
+            spending=self.spending,
+        )
+
+    def _news_of_better_than(self, tier: Tier) -> Obstacle | None:
+        """Return why a better tier is not asked now, unless that is no news."""
+        for name, obstacle in self.obstacles.items():
+            if _ranks_above(name, tier) and obstacle.reason not in _NO_NEWS:
+                return obstacle
+        return None
+
+
+def _looked_for(template: Template, video: Video | None) -> Template | Video:
+    return video if video and video.status == "ready" else template
+
+
+def _unaffordable(items: Iterable[PlanItem], budget: DailyBudget | None) -> list[PlanItem]:
+    """Return the items that today's budget does not cover."""
+    priced = most_valuable_first(item for item in items if item.cost_micros)
+    left = budget.today().left if budget and priced else None
+    if left is None:
+        return []
+    sums = accumulate(item.cost_micros for item in priced)
+    return [item for item, total in zip(priced, sums, strict=True) if total > left]
+
+
+def _age(item: PlanItem) -> str:
+    # ISO 8601 in one zone sorts by time; a template without a film goes first.
+    return (item.video.created_at or "") if item.video else ""
 
 
 def _ranks_above(better: Tier, worse: Tier) -> bool:
@@ -326,7 +328,7 @@ def _drawing(inputs: Mapping[str, Any]) -> str:
 
 
 def _causes(differences: Sequence[str]) -> tuple[str, ...]:
-    """Put what a person edited first: a changed parameter explains the numbers and words."""
+    """Put edited parameters first: they explain the changed numbers and words."""
     lines = [line.removeprefix("template.") for line in differences]
     edited = [line for line in lines if line.startswith("parameters.")]
     rest = [line for line in lines if line not in edited]

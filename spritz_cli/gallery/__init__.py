@@ -1,4 +1,4 @@
-"""One HTML page that holds every film, and shows what changed since an earlier such page."""
+"""One HTML page with every film, and with what changed since an earlier such page."""
 
 from spritz_cli.gallery.comparison import Change, Comparison, Earlier, compare, read_page
 from spritz_cli.gallery.exhibit import EmbeddedFilm, Exhibit, Fact, FilmFiles

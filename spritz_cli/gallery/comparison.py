@@ -1,4 +1,4 @@
-"""Reading an earlier page, and telling what became of its films."""
+"""Reads an earlier page and compares its films with the current ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from spritz_cli.errors import UsageError
 from spritz_cli.fingerprints import differences
 from spritz_cli.gallery.exhibit import EmbeddedFilm, Exhibit
 
-#: Major version of the record in a page; readers ignore fields they do not know.
+#: Major version of the record in a page; readers ignore unknown fields.
 SCHEMA = 1
 RECORD_ID = "vidgen"
 
@@ -33,7 +33,7 @@ class Earlier:
     media: Mapping[str, EmbeddedFilm]
 
     def only(self, persona: str, topic: str) -> Earlier:
-        """Return the same page as if it had been of the films that two globs name."""
+        """Return the page reduced to the films that two globs name."""
         wanted = f"{persona}/{topic}"
         kept = {name: item for name, item in self.records.items() if fnmatchcase(name, wanted)}
         return replace(self, records=kept)
@@ -41,7 +41,10 @@ class Earlier:
 
 @dataclass(frozen=True)
 class Change:
-    """A film that is not what it was; `before` is None if the earlier page has no other film."""
+    """A film that changed, with the state that it had and the causes, one per line.
+
+    `before` is None if the earlier page holds the same film, or none.
+    """
 
     exhibit: Exhibit
     was: str
@@ -52,7 +55,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Every film of two pages, sorted by what became of it."""
+    """Every film of two pages, by what happened to it."""
 
     since: str
     changed: Sequence[Change] = ()
@@ -62,7 +65,7 @@ class Comparison:
 
 
 def read_page(path: Path) -> Earlier:
-    """Return what an earlier page shows; UsageError if it is none."""
+    """Return the content of an earlier page; raises UsageError if the file is no such page."""
     reader = _PageReader()
     try:
         reader.feed(path.read_text("utf-8"))
@@ -70,7 +73,7 @@ def read_page(path: Path) -> Earlier:
         if record["schema"] != SCHEMA:
             raise UsageError(
                 f"{path} was written by another version of vidgen ({record['version']})",
-                hint="Write it anew with this version.",
+                hint="Write it again with this version.",
             )
         records = {str(film["name"]): dict(film) for film in record["films"]}
         made_at = str(record["made_at"])
@@ -78,13 +81,13 @@ def read_page(path: Path) -> Earlier:
         raise UsageError(f"{path} cannot be read: {exc.strerror}", hint=_WHICH_PAGE) from exc
     except (ValueError, LookupError, TypeError, AttributeError) as exc:
         raise UsageError(f"{path} is not a page of `vidgen gallery`", hint=_WHICH_PAGE) from exc
-    found = {name: _embedded(reader.films.get(name, {})) for name in records}
-    media = {name: film for name, film in found.items() if film and _is_intact(film, records[name])}
+    films = {name: _embedded(reader.films.get(name, {})) for name in records}
+    media = {name: film for name, film in films.items() if film and _is_intact(film, records[name])}
     return Earlier(made_at, records, media)
 
 
 def compare(exhibits: Sequence[Exhibit], earlier: Earlier) -> Comparison:
-    """Tell what became of every film since an earlier page."""
+    """Sort the films of two pages by what happened between them."""
     known = [item for item in exhibits if item.name in earlier.records]
     changes = {item.name: _change(item, earlier) for item in known}
     return Comparison(
@@ -113,15 +116,15 @@ def _causes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         if old.get(name) != new[name]
     ]
     if old.get("inputs") and new["inputs"]:
-        found = differences(old["inputs"], new["inputs"])
-        lines = [line.removeprefix("template.") for line in found]
-        # What a person edited first: it explains the numbers and words.
+        changes = differences(old["inputs"], new["inputs"])
+        lines = [line.removeprefix("template.") for line in changes]
+        # Parameters first: people edit them, and they explain the other changes.
         causes += sorted(lines, key=lambda line: not line.startswith("parameters."))
     return causes
 
 
 class _PageReader(HTMLParser):
-    """Collects the record of a page and the films that carry a name."""
+    """Collects the record of a page and its named films."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -134,14 +137,14 @@ class _PageReader(HTMLParser):
         values = {name: text or "" for name, text in attrs}
         self._in_record = tag == "script" and values.get("id") == RECORD_ID
         if tag == "video":
-            # Those without a name are what an even earlier page showed.
+            # A film without a name is the older one of a comparison.
             named = "data-film" in values
             self._film = self.films.setdefault(values["data-film"], {}) if named else {}
             self._film["poster"] = values.get("poster", "")
         elif tag in ("source", "track"):
             self._film["film" if tag == "source" else "captions"] = values.get("src", "")
 
-    def handle_endtag(self, tag: str) -> None:  # noqa: ARG002 - so it is called
+    def handle_endtag(self, tag: str) -> None:  # noqa: ARG002 - HTMLParser passes it
         self._in_record = False
 
     def handle_data(self, data: str) -> None:
@@ -149,12 +152,12 @@ class _PageReader(HTMLParser):
             self.record.append(data)
 
 
-_ADDRESS = re.compile(r"data:(?:video/mp4|image/webp|text/vtt);base64,([A-Za-z0-9+/]*={0,2})")
+_DATA_URL = re.compile(r"data:(?:video/mp4|image/webp|text/vtt);base64,([A-Za-z0-9+/]*={0,2})")
 
 
 def _embedded(parts: Mapping[str, str]) -> EmbeddedFilm | None:
-    addresses = [parts.get(name, "") for name in EmbeddedFilm._fields]
-    return EmbeddedFilm(*addresses) if all(map(_ADDRESS.fullmatch, addresses)) else None
+    urls = [parts.get(name, "") for name in EmbeddedFilm._fields]
+    return EmbeddedFilm(*urls) if all(map(_DATA_URL.fullmatch, urls)) else None
 
 
 def _is_intact(film: EmbeddedFilm, record: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""What a page shows of one film."""
+"""The content of the page for one film."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from spritz_cli.models import Template, TextCard, Video
 
 
 class Media(Protocol):
-    """A film's three files as `data:` addresses."""
+    """A film's three files as `data:` URLs."""
 
     @property
     def film(self) -> str: ...
@@ -25,25 +25,25 @@ class Media(Protocol):
 
 @dataclass(frozen=True)
 class FilmFiles:
-    """A film on disk, read anew whenever it is asked for: a page is larger than one film."""
+    """A film on disk; each access reads a file, so that memory never holds the whole page."""
 
     video: Path
 
     @property
     def film(self) -> str:
-        return data_address(self.video, "video/mp4")
+        return data_url(self.video, "video/mp4")
 
     @property
     def poster(self) -> str:
-        return data_address(self.video.with_suffix(".webp"), "image/webp")
+        return data_url(self.video.with_suffix(".webp"), "image/webp")
 
     @property
     def captions(self) -> str:
-        return data_address(self.video.with_suffix(".vtt"), "text/vtt")
+        return data_url(self.video.with_suffix(".vtt"), "text/vtt")
 
 
 class EmbeddedFilm(NamedTuple):
-    """A film as an earlier page holds it."""
+    """A film from an earlier page, as `data:` URLs."""
 
     film: str
     poster: str
@@ -60,9 +60,10 @@ class Fact(NamedTuple):
 
 @dataclass(frozen=True)
 class Exhibit:
-    """One film of the page. `findings` is None where nobody looked for any.
+    """One film of the page.
 
-    `state` says in words whether it is there; `inputs` is what it was made from.
+    `state` says in words whether the film exists. `findings` is None if the film was not
+    linted. `inputs` is what the film was made from.
     """
 
     template: Template
@@ -99,12 +100,12 @@ class Exhibit:
 
     @property
     def searchable(self) -> str:
-        """Everything that the filter of the page looks at."""
+        """The text that the filter of the page searches, in lower case."""
         film = (self.name, self.persona, self.template.title, self.state)
         return " ".join((*film, *self.card, self.alt)).lower()
 
     def record(self) -> dict[str, Any]:
-        """Return what a later page needs to know about this film."""
+        """Return what a later page needs for a comparison, as plain JSON values."""
         shown = self.video if self.media else None
         return {
             "name": self.name,
@@ -117,12 +118,12 @@ class Exhibit:
         }
 
 
-def data_address(path: Path, kind: str) -> str:
-    """Return a file as an address that holds all of it."""
+def data_url(path: Path, kind: str) -> str:
+    """Return a whole file as a `data:` URL; raises StorageError if it cannot be read."""
     try:
         content = path.read_bytes()
     except OSError as exc:
         raise StorageError(
-            f"{path} cannot be read: {exc.strerror}", hint="Run vidgen warm, then the same again."
+            f"{path} cannot be read: {exc.strerror}", hint="Run vidgen warm, then try again."
         ) from exc
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,8 +1,8 @@
-"""Writing the page.
+"""Writes the page.
 
-It needs nothing but itself: films, posters, captions and the font are in it as
-`data:` addresses, and it may load nothing else. It also holds a record of its
-films as JSON, for a later page to be compared with.
+It is one file: films, posters, captions and the font are embedded as `data:` URLs, and its
+Content-Security-Policy forbids loading anything else. It also holds a record of its films
+as JSON, so that a later page can be compared with it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import IO, Any
 
 from spritz_cli.errors import UsageError
 from spritz_cli.gallery.comparison import RECORD_ID, SCHEMA, Comparison
-from spritz_cli.gallery.exhibit import Exhibit, Fact, data_address
+from spritz_cli.gallery.exhibit import Exhibit, Fact, data_url
 from spritz_cli.scene import tokens
-from spritz_cli.scene.text import font_file
+from spritz_cli.scene.font import font_file
 from spritz_cli.templating import page_environment
 
 TEMPLATE = "page.html.j2"
@@ -29,7 +29,7 @@ ACCENTS = ("indigo", "teal", "berry", "green")
 
 @dataclass(frozen=True)
 class Page:
-    """What the page says; `made_at` in ISO 8601, `made` in words."""
+    """The content of the page; `made_at` in ISO 8601, `made` the same in words."""
 
     title: str
     made_at: str
@@ -54,7 +54,10 @@ class Section:
 
 
 def write_page(page: Page, path: Path) -> int:
-    """Write the page, film by film, and return its size; no half page is ever at `path`."""
+    """Write the page film by film and return its size in bytes.
+
+    `path` never holds a partial page. Raises UsageError if it cannot be written.
+    """
     with _written_beside(path) as file:
         for piece in _environment().get_template(TEMPLATE).generate(_values(page)):
             file.write(piece.encode())
@@ -79,7 +82,7 @@ def _values(page: Page) -> dict[str, Any]:
         },
         "record_id": RECORD_ID,
         "accents": {name: tokens.COLOURS[name] for name in ACCENTS},
-        "font": data_address(font_file(), "font/ttf"),
+        "font": data_url(font_file(), "font/ttf"),
     }
 
 
@@ -90,7 +93,7 @@ def _environment() -> Any:
 
 
 def _digest(text: str) -> str:
-    """Return what a Content-Security-Policy calls a script or style by."""
+    """Return the source expression of an inline script or style for the CSP."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 

@@ -114,10 +114,9 @@ class _FrameChecks:
 #: A part of an error message -> the broken rule.
 _RULES = (
     ("has no glyph", "glyph"),
-    ("points at nothing", "dangling-id"),
-    ("is no number", "not-a-number"),
-    ("has a number that is none", "not-a-number"),
-    ("has a point that is no number", "not-a-number"),
+    ("refers to an unknown id", "dangling-id"),
+    ("must be a finite number", "not-a-number"),
+    ("has a coordinate that is not a number", "not-a-number"),
 )
 
 
@@ -129,7 +128,7 @@ def _undrawable(exc: Exception, template: Template, t: float | None) -> Fault:
     return Fault(
         next((rule for words, rule in _RULES if words in str(cause)), "drawing"),
         str(cause) or repr(cause),
-        getattr(cause, "hint", "") or f"Correct svg_templates/{element}.",
+        getattr(cause, "hint", "") or f"Fix svg_templates/{element}.",
         second=t,
         element=element,
     )

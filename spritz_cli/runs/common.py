@@ -1,4 +1,4 @@
-"""What every run has in common, whichever processes make its films: events, order, manners."""
+"""What both kinds of run share: events, the order of the films, settling without rendering."""
 
 from __future__ import annotations
 
@@ -6,41 +6,24 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
+from spritz_cli.bootstrap import Services
 from spritz_cli.errors import RedisUnavailable
-from spritz_cli.films import generate as pipeline
-from spritz_cli.films.generate import PlanItem, SourcedTier, Spending
+from spritz_cli.films.generate import generate_when_free
+from spritz_cli.films.planning import PlanItem, most_valuable_first
 from spritz_cli.models import Outcome, Template
-from spritz_cli.settings import Settings
 from spritz_cli.storage.leases import LeaseInfo, Leases
 from spritz_cli.storage.manifest import VideoManifest
-from spritz_cli.storage.redis.connection import OpenRedis, connect
-from spritz_cli.storage.videos import VideoStore
+from spritz_cli.storage.redis.connection import connect
 
-#: Films whose footage is waited for cost no work meanwhile, but each has a process.
+#: A film that waits for footage needs a process but no CPU: this many may wait at once.
 MOST_WAITING = 4
-
-
-class Services(Protocol):
-    """What a run needs of bootstrap.Services."""
-
-    settings: Settings
-    redis: OpenRedis
-
-    @property
-    def manifest(self) -> VideoManifest: ...
-    @property
-    def leases(self) -> Leases: ...
-    @property
-    def store(self) -> VideoStore: ...
-    @property
-    def tiers(self) -> Sequence[SourcedTier]: ...
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something happened to one film of a run; `outcome` comes with the last one, `done`."""
+    """Something happened to one film of a run; only `done`, the last event, has an `outcome`."""
 
     template: Template
     kind: Literal["queued", "started", "progress", "done"]
@@ -51,7 +34,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Standing:
-    """How many workers a run sees, and how many of its films wait for one or for another run."""
+    """How many workers a run sees, and how many films wait for a worker or for another run."""
 
     workers: int
     for_worker: int = 0
@@ -62,37 +45,37 @@ OnEvent = Callable[[Event | Standing], None]
 
 
 def ignore(_: Event | Standing) -> None:
-    """Watch nothing."""
+    """Ignore every event."""
 
 
 class Progress:
-    """Reads from the leases how far each film is, so that every run sees every other's work."""
+    """Reads the progress of each film from its lease, whichever run is making it."""
 
     def __init__(self, leases: Leases, on_event: OnEvent) -> None:
         self._leases = leases
-        self._tell = on_event
+        self._report = on_event
         self._open: dict[str, Template] = {}
         self._seen: dict[str, tuple[float, str]] = {}
         self._standing: Standing | None = None
 
     def queued(self, template: Template) -> None:
         self._open[template.key] = template
-        self._tell(Event(template, "queued"))
+        self._report(Event(template, "queued"))
 
     def done(self, template: Template, outcome: Outcome) -> None:
         self._open.pop(template.key, None)
-        self._tell(Event(template, "done", 1.0, outcome=outcome))
+        self._report(Event(template, "done", 1.0, outcome=outcome))
 
     def standing(self, now: Standing) -> None:
         if now != self._standing:
             self._standing = now
-            self._tell(now)
+            self._report(now)
 
     def poll(self) -> dict[str, LeaseInfo]:
-        """Tell what is new and return the leases that a living process holds."""
+        """Report what is new; return the leases that a living process holds."""
         keys = list(self._open)
-        found = zip(keys, self._leases.holders(keys), strict=True)
-        held = {key: info for key, info in found if info is not None and not info.dead}
+        holders = zip(keys, self._leases.holders(keys), strict=True)
+        held = {key: info for key, info in holders if info is not None and not info.dead}
         for key, info in held.items():
             self._advance(key, info)
         return held
@@ -103,13 +86,13 @@ class Progress:
             return
         kind: Literal["started", "progress"] = "progress" if key in self._seen else "started"
         self._seen[key] = now
-        self._tell(Event(self._open[key], kind, info.progress, info.stage))
+        self._report(Event(self._open[key], kind, info.progress, info.stage))
 
 
 def settle_without_rendering(
     services: Services, items: Iterable[PlanItem], on_event: OnEvent
 ) -> dict[str, Outcome]:
-    """Return the outcome of every item that needs no film, by name; renews what is due."""
+    """Return the outcome of every item that needs no new film, by name; renews what is due."""
     outcomes = {}
     for item in items:
         if item.action != "make":
@@ -118,8 +101,8 @@ def settle_without_rendering(
     return outcomes
 
 
-def crew_size(items: Iterable[PlanItem]) -> int:
-    """Return how many films to make at a time: one per CPU, and a few that wait for a provider."""
+def pool_size(items: Iterable[PlanItem]) -> int:
+    """Return how many films to make at once: one per CPU, and a few that wait for a provider."""
     waiting = sum(1 for item in items if item.cost_micros)
     return (os.cpu_count() or 1) + min(waiting, MOST_WAITING)
 
@@ -127,44 +110,25 @@ def crew_size(items: Iterable[PlanItem]) -> int:
 def in_order(items: Iterable[PlanItem]) -> list[PlanItem]:
     """Order the films: those that cost money by their value, then the longest first.
 
-    A run ends when its last film does, and footage is what takes long.
+    Footage takes longest, and a run ends with its last film.
     """
     every = list(items)
-    priced = pipeline.most_valuable_first(item for item in every if item.cost_micros)
+    priced = most_valuable_first(item for item in every if item.cost_micros)
     free = (item for item in every if not item.cost_micros)
     return [*priced, *sorted(free, key=lambda item: -item.template.duration_seconds)]
 
 
-def generate(
-    services: Services,
-    template: Template,
-    *,
-    force: bool = False,
-    spending: Spending = "capped",
-) -> Outcome:
-    """Make one film in this process unless another one is at it (`busy`)."""
-    return pipeline.generate_video(
-        template,
-        store=services.store,
-        manifest=services.manifest,
-        leases=services.leases,
-        tiers=services.tiers,
-        force=force,
-        spending=spending,
-    )
-
-
 def withdraw_unfinished(services: Services, keys: Sequence[str]) -> None:
-    """Free the leases of the dead and remove what says "processing" for nobody."""
-    # Whoever tidies up does not wait for a server to come back, as the run itself does.
-    with suppress(RedisUnavailable), _impatient(services) as (manifest, leases):
+    """Free the leases of dead processes and remove their "processing" entries."""
+    # Not the run's own client: that would wait for a server that is down.
+    with suppress(RedisUnavailable), _own_connection(services) as (manifest, leases):
         leases.release_dead(keys)
         manifest.withdraw_abandoned(keys, leases)
 
 
 def published(services: Services, templates: Sequence[Template]) -> int | None:
-    """Count the templates that have a film; None if Redis cannot tell at once."""
-    with suppress(RedisUnavailable), _impatient(services) as (manifest, _):
+    """Count the templates that have a film; None if Redis does not answer at once."""
+    with suppress(RedisUnavailable), _own_connection(services) as (manifest, _):
         videos = manifest.peek_many(templates)
         return sum(1 for video in videos if video and video.status == "ready")
     return None
@@ -174,21 +138,14 @@ def _settle(services: Services, item: PlanItem) -> Outcome:
     template = item.template
     if item.action == "keep":
         return Outcome(template.persona, template.topic, "unchanged", item.video)
-    outcome = pipeline.generate_when_free(
-        template,
-        store=services.store,
-        manifest=services.manifest,
-        leases=services.leases,
-        tiers=services.tiers,
-        spending=item.spending,
-    )
+    outcome = generate_when_free(services.studio, item)
     if outcome.status != "unchanged":
         return outcome
     return outcome._replace(status="renewed", reason=item.reason)
 
 
 @contextmanager
-def _impatient(services: Services) -> Iterator[tuple[VideoManifest, Leases]]:
+def _own_connection(services: Services) -> Iterator[tuple[VideoManifest, Leases]]:
     prefix = services.settings.key_prefix
     with closing(connect(services.redis.url)) as client:
         yield VideoManifest(client, prefix), Leases(client, prefix)

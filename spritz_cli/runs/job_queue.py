@@ -1,7 +1,7 @@
-"""The RQ queue that films wait in: the home of rq, together with worker.py.
+"""The RQ queue of films. Only this module and worker.py import rq.
 
-RQ's records are hints. Whether a film is done is what the manifest says, and
-whether somebody is at it is what its lease says.
+RQ's records are hints. The manifest decides whether a film is done, and its lease
+whether somebody is making it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from rq.exceptions import DuplicateJobError, NoSuchJobError
 from rq.job import Job
 
 from spritz_cli import fingerprints
-from spritz_cli.models import Template
+from spritz_cli.models import Template, manifest_key
+from spritz_cli.retries import AFTER_A_KILL
 from spritz_cli.storage.process_id import is_dead
 from spritz_cli.storage.redis.connection import Patience, connect
 from spritz_cli.storage.redis.errors import redis_errors
@@ -25,30 +26,34 @@ from spritz_cli.storage.redis.errors import redis_errors
 #: The only function that a vidgen worker runs.
 FUNCTION = "spritz_cli.runs.worker.generate_video_job"
 
-#: By the second name it is called by jobs that were queued before 0.2.
+#: Jobs that were queued before 0.2 call it by the second name.
 FUNCTIONS = (FUNCTION, "spritz_cli.worker.generate_video_job")
 
 JOB_TIMEOUT = 600.0
-#: Long enough for every run that watches to read it; the film itself is in the manifest.
+
+#: The job timeout of a caller that does not know how long a film takes the workers.
+UP_TO_THE_WORKER = -1
+
+#: Long enough for every waiting run to read the result; the film itself is in the manifest.
 RESULT_TTL = 600
 FAILURE_TTL = 86_400
 
-#: How often a film is begun again whose process was killed, or whose worker vanished.
-MAX_RETRIES = 2
+#: How often a job is retried whose process was killed or whose worker vanished.
+MAX_RETRIES = len(AFTER_A_KILL.pauses)
 
-#: A film that failed within this time is not queued again on behalf of a viewer.
+#: A film that failed within this time is not queued again for a viewer.
 COOL_DOWN = timedelta(minutes=10)
 
 #: A worker writes a heartbeat every 5 to 15 seconds.
 WORKER_SILENCE = timedelta(seconds=60)
 
-#: How long a job may contradict the leases before it counts as lost.
+#: A job that contradicts the leases for longer than this is lost.
 DOUBT = timedelta(seconds=2)
 
 
 @dataclass(frozen=True)
 class JobState:
-    """What RQ knows about a job. `waiting`: it is in the queue's list."""
+    """What RQ knows about a job; `waiting` if it is in the queue's list."""
 
     id: str
     status: str
@@ -76,7 +81,7 @@ class JobQueue:
         patience: Patience = "normal",
         job_timeout: float = JOB_TIMEOUT,
     ) -> None:
-        # RQ decodes by itself; its job data are bytes.
+        # RQ decodes keys itself, and its job data are bytes.
         connection = connect(redis_url, patience, decode_responses=False)
         self._queue = Queue(name, connection=connection, serializer="json")
         self._job_timeout = round(job_timeout)
@@ -89,40 +94,43 @@ class JobQueue:
         ingredients: Mapping[str, str] | None = None,
         force: bool = False,
         spending: str = "capped",
-        cool_down: bool = False,
     ) -> tuple[str, bool]:
         """Queue a film, or join its job if there is one; return the job id and whether it is new.
 
         A worker that would draw it from other `ingredients` (planning.ingredients)
-        refuses the job. `spending` says what footage may cost (planning.Spending);
-        `cool_down` also joins a job that failed a short while ago.
+        refuses the job. `spending` says what footage may cost (planning.Spending).
         """
-        # Whoever has other files has another job, which other workers may accept.
+        # Different files give a different job, which other workers may accept.
         version = fingerprints.digest({"film": fingerprint, **(ingredients or {})})
         job_id = f"{template.key}-{version[:12]}"
         if force:
             job_id += f"-{uuid.uuid4().hex[:8]}"
         options = {"force": force, "spending": spending, "ingredients": dict(ingredients or {})}
-        with redis_errors():
-            while not (created := self._create(template, job_id, options)):
-                if self._worth_joining(job_id, cool_down):
-                    break
-                self.forget(job_id)
-        return job_id, created
+        return job_id, self._create_or_join(template.persona, template.topic, job_id, options)
+
+    def enqueue_for_viewer(self, persona: str, topic: str) -> str:
+        """Queue a film that the application misses, or join its job; return the job's id.
+
+        Its worker makes what its own catalog says. Also joins a job that failed a
+        short while ago.
+        """
+        job_id = f"{manifest_key(persona, topic)}-app"
+        self._create_or_join(persona, topic, job_id, {}, cool_down=True)
+        return job_id
 
     def waiting(self) -> list[str]:
-        """Return the ids of the jobs that nobody has begun, in their order."""
+        """Return the ids of the jobs that no worker has started, in queue order."""
         with redis_errors():
             return self._queue.get_job_ids()
 
     def look(self, job_ids: Sequence[str]) -> list[JobState | None]:
-        """Return what RQ knows of each job, None for those it does not know."""
+        """Return the state of each job, None for a job that RQ does not know."""
         with redis_errors():
             waiting = set(self._queue.get_job_ids())
             return [_state(job, waiting) if job else None for job in self._fetch_many(job_ids)]
 
     def forget(self, job_id: str) -> None:
-        """Remove a job, or what is left of one, so that its id is free."""
+        """Remove a job, or its remnant, so that its id is free."""
         with redis_errors():
             job = self._fetch(job_id)
             if job:
@@ -132,7 +140,7 @@ class JobQueue:
             self._queue.intermediate_queue.remove(job_id)
 
     def live_workers(self) -> set[str]:
-        """Return the names of the workers that listen and are certainly not dead."""
+        """Return the names of the workers that listen and are alive."""
         with redis_errors():
             workers = Worker.all(queue=self._queue, serializer="json")
             return {worker.name for worker in workers if _lives(worker)}
@@ -140,20 +148,34 @@ class JobQueue:
     def close(self) -> None:
         self._queue.connection.close()
 
-    def _create(self, template: Template, job_id: str, options: Mapping[str, Any]) -> bool:
-        film = {"persona": template.persona, "topic": template.topic}
+    def _create_or_join(
+        self,
+        persona: str,
+        topic: str,
+        job_id: str,
+        options: Mapping[str, Any],
+        cool_down: bool = False,
+    ) -> bool:
+        with redis_errors():
+            while not (created := self._create(persona, topic, job_id, options)):
+                if self._worth_joining(job_id, cool_down):
+                    break
+                self.forget(job_id)
+        return created
+
+    def _create(self, persona: str, topic: str, job_id: str, options: Mapping[str, Any]) -> bool:
         try:
             self._queue.enqueue(
                 FUNCTION,
-                kwargs={**film, "job_id": job_id, **options},
+                kwargs={"persona": persona, "topic": topic, "job_id": job_id, **options},
                 job_id=job_id,
                 unique=True,
                 job_timeout=self._job_timeout,
                 result_ttl=RESULT_TTL,
                 failure_ttl=FAILURE_TTL,
-                # For jobs whose process or worker was killed; FilmWorker takes it from all others.
+                # Only after a kill: FilmWorker cancels the retries of every other failure.
                 retry=Retry(max=MAX_RETRIES),
-                description=f"make {template.name}",
+                description=f"make {persona}/{topic}",
             )
         except DuplicateJobError:
             return False
@@ -177,7 +199,7 @@ class JobQueue:
                 job_ids, connection=self._queue.connection, serializer=self._queue.serializer
             )
         except NoSuchJobError:
-            # A worker's heartbeat after a job was deleted leaves a record that is nothing else.
+            # A heartbeat after a job was deleted leaves a remnant with no job data.
             return [self._fetch(job_id) for job_id in job_ids]
 
     def _fetch(self, job_id: str) -> Job | None:
@@ -207,7 +229,10 @@ def _state(job: Job, waiting: set[str]) -> JobState:
 
 
 def _lives(worker: Any) -> bool:
-    """A dead worker stays registered until its keys expire; our own name tells us sooner."""
+    """Whether a registered worker is alive.
+
+    RQ notices a death when its keys expire; the process id in our names shows it at once.
+    """
     if is_dead(worker.name.rpartition(":")[0]):
         return False
     return worker.last_heartbeat is not None and _recent(worker.last_heartbeat, WORKER_SILENCE)

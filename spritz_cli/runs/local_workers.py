@@ -9,27 +9,27 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from spritz_cli.errors import InfrastructureError
-from spritz_cli.runs.signals import postponed
+from spritz_cli.runs.signals import kill_group, postponed
 from spritz_cli.settings import PACKAGE, Settings
 
-#: What a worker ends its film and puts it back on; SIGTERM lets it finish first.
+#: On this signal a worker aborts its film and requeues the job; on SIGTERM it finishes first.
 STOP_AT_ONCE = signal.SIGUSR1
 
-#: So many workers that died so young show that the next will not fare better.
+#: After this many early deaths no further worker is started: it would die as well.
 MAX_EARLY_DEATHS = 3
 EARLY_SECONDS = 10.0
 
-#: The log is started anew by the run that finds it larger than this.
+#: A log that is larger than this is truncated by the next run.
 LOG_BYTES = 1_000_000
 
 
 class LocalWorkers:
-    """Starts `count` workers, replaces those that die, and leaves none behind.
+    """Starts workers, replaces those that die, and leaves none behind.
 
     Without a log file they write to this process's stderr. Each is in a session
     of its own, so that Ctrl-C and a closed terminal reach only the run. The names
@@ -49,7 +49,7 @@ class LocalWorkers:
 
     @property
     def running(self) -> int:
-        """How many live."""
+        """How many are alive."""
         return sum(1 for process in self._processes if process.poll() is None)
 
     def started(self, name: str) -> bool:
@@ -58,26 +58,26 @@ class LocalWorkers:
 
     def start(self, count: int) -> None:
         """Bring the number of living workers to `count`."""
-        self._bury()
+        self._reap()
         missing = count - len(self._processes)
         if missing <= 0:
             return
         self._started = time.monotonic()
-        # In between, they would be workers that nobody knows and ends.
+        # A signal between the start and the assignment would leave workers that nobody stops.
         with self._output() as output, postponed():
             self._processes += [self._spawn(output) for _ in range(missing)]
 
     def finish(self) -> None:
-        """Have all end with the films that they are at."""
+        """Let each worker finish its film and exit."""
         for process in self._processes:
             process.terminate()
 
     def wait(self) -> int:
-        """Wait until all have ended (burst, or told to finish); return the worst exit code."""
+        """Wait until all have exited (`finish` or burst mode); return the worst exit code."""
         return max((_code(process.wait()) for process in self._processes), default=0)
 
     def stop(self, grace_seconds: float = 5.0) -> None:
-        """End all at once: politely, so that they put their jobs back, then by force."""
+        """Stop all now: by a signal on which they requeue their jobs, then by SIGKILL."""
         for process in self._processes:
             process.send_signal(STOP_AT_ONCE)
         deadline = time.monotonic() + grace_seconds
@@ -85,7 +85,7 @@ class LocalWorkers:
             _end(process, deadline)
         self._processes.clear()
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         dead = [process for process in self._processes if process.poll() is not None]
         self._processes = [process for process in self._processes if process not in dead]
         if dead and time.monotonic() - self._started < EARLY_SECONDS:
@@ -124,24 +124,19 @@ def _end(process: subprocess.Popen[bytes], deadline: float) -> None:
     try:
         process.wait(max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
-        # Its session holds the film in the making and that film's ffmpeg only if
-        # they are in its process group; those that are not watch for its death.
-        _kill_group(process.pid)
+        # A film that was just forked is still in the worker's group. Later it has a group
+        # of its own, and watches for the death of its parent.
+        kill_group(process.pid)
         process.wait()
 
 
 def _code(returned: int) -> int:
-    """Read how a process ended; told to stop before it could listen, it did as it was told."""
+    """Return an exit code; a process that a stop signal killed while starting counts as 0."""
     return 0 if -returned in (signal.SIGTERM, STOP_AT_ONCE) else abs(returned)
 
 
-def _kill_group(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
-
-
 def _environment(settings: Settings, redis_url: str) -> dict[str, str]:
-    # The checkout need not be installed for its workers to find it.
+    # Workers of a checkout that is not installed must find the package.
     path = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
     own = settings.environment() | {"REDIS_URL": redis_url, "PYTHONPATH": path}
     return os.environ | own

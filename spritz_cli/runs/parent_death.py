@@ -1,4 +1,4 @@
-"""No process of ours outlives the one that started it, even if that was killed."""
+"""End a process when its parent dies, even by SIGKILL."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def die_with_parent(parent: int, signal_number: int) -> None:
     """Send this process `signal_number` as soon as its parent is gone."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
-    # The kernel tells only of deaths from now on, and other systems never do.
+    # The parent may be dead already, and only Linux has prctl.
     when_orphaned(parent, lambda: os.kill(os.getpid(), signal_number))
 
 
 def when_orphaned(parent: int, act: Callable[[], object]) -> None:
-    """Call `act` once, from a thread, when the parent is no longer `parent`."""
+    """Call `act` once, from a thread, when this process has lost its parent."""
 
     def watch() -> None:
         while os.getppid() == parent:

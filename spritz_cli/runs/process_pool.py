@@ -1,7 +1,7 @@
-"""`--sync`: films made by processes of this run, without RQ.
+"""`--sync`: a pool of child processes that makes the films of a run, without RQ.
 
-A pool of our own, because the standard one fails every film when one process
-is killed, and goes on with the next film when one is told to end.
+Not the standard library's pool: that fails every film when one process is killed,
+and goes on to the next film when a process is asked to stop.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import FrameType
 
-from spritz_cli.bootstrap import import_ahead, open_services
+from spritz_cli.bootstrap import Services, import_ahead, open_services
 from spritz_cli.errors import InfrastructureError, VidgenError
-from spritz_cli.films.generate import PlanItem, Spending
+from spritz_cli.films.generate import generate_video
+from spritz_cli.films.planning import PlanItem
 from spritz_cli.models import Outcome, Template
+from spritz_cli.retries import AFTER_A_KILL
 from spritz_cli.runs.common import (
     OnEvent,
     Progress,
-    Services,
     Standing,
-    crew_size,
-    generate,
     ignore,
     in_order,
+    pool_size,
     settle_without_rendering,
     withdraw_unfinished,
 )
@@ -40,11 +40,11 @@ from spritz_cli.runs.signals import postponed, uninterrupted
 from spritz_cli.settings import Settings
 
 POLL_SECONDS = 0.2
-#: A film that another run is at is looked at again after this time.
+#: A film that another run is making is tried again after this time.
 BUSY_SECONDS = 0.5
 STOP_SECONDS = 5.0
-MAX_ATTEMPTS = 3
-#: Processes that were killed and are replaced before the run gives the rest up.
+MAX_ATTEMPTS = AFTER_A_KILL.attempts
+#: The run gives up after this many killed processes.
 MAX_DEATHS = 3 * MAX_ATTEMPTS
 
 _spawn = get_context("spawn")
@@ -55,26 +55,25 @@ def warm(
     items: Sequence[PlanItem],
     *,
     workers: int | None = None,
-    force: bool = False,
     on_event: OnEvent = ignore,
 ) -> list[Outcome]:
     """Make every film of the plan in child processes; outcomes in the plan's order.
 
-    Interrupted, it ends them, leaves no lease or scratch file, and raises
-    KeyboardInterrupt again.
+    On KeyboardInterrupt it stops them, removes their leases and scratch files, and
+    raises it again.
     """
     outcomes = settle_without_rendering(services, items, on_event)
     rest = in_order(item for item in items if item.template.name not in outcomes)
     if rest:
-        size = min(workers or crew_size(rest), len(rest))
-        with _Crew(services, size, force, on_event) as crew:
-            outcomes |= crew.make(rest)
+        size = min(workers or pool_size(rest), len(rest))
+        with _Pool(services, size, on_event) as pool:
+            outcomes |= pool.make(rest)
     return [outcomes[item.template.name] for item in items]
 
 
 @dataclass
-class _Member:
-    """One child process and the film it is at."""
+class _Child:
+    """One child process and the film it is making."""
 
     process: BaseProcess
     pipe: Connection
@@ -86,28 +85,27 @@ class _Member:
 
 
 @dataclass(frozen=True)
-class _Trouble:
-    """An InfrastructureError on its way from a child process to the run."""
+class _ChildError:
+    """An InfrastructureError of a child process, sent to the run."""
 
     kind: type[InfrastructureError]
     message: str
     hint: str
 
 
-class _Crew:
-    """The child processes of a run and the films that are left."""
+class _Pool:
+    """The child processes of a run and the films that are left to make."""
 
-    def __init__(self, services: Services, size: int, force: bool, on_event: OnEvent) -> None:
+    def __init__(self, services: Services, size: int, on_event: OnEvent) -> None:
         self._services = services
         self._size = size
-        self._force = force
         self._progress = Progress(services.leases, on_event)
-        self._members: list[_Member] = []
+        self._children: list[_Child] = []
         self._left: deque[tuple[float, PlanItem]] = deque()
         self._outcomes: dict[str, Outcome] = {}
         self._deaths: Counter[str] = Counter()
 
-    def __enter__(self) -> _Crew:
+    def __enter__(self) -> _Pool:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -126,25 +124,25 @@ class _Crew:
         return self._outcomes
 
     def _standing(self) -> Standing:
-        # Those that another run is at have a time before which nobody asks again.
+        # Only a film that another run is making has a time before which it is not tried.
         busy = sum(1 for at, _ in self._left if at)
-        return Standing(len(self._members), len(self._left) - busy, busy)
+        return Standing(len(self._children), len(self._left) - busy, busy)
 
     def _hand_out(self) -> None:
-        """Give a film to everybody who has none."""
-        self._hire()
-        for member in self._members:
-            if member.item is None and (item := self._next()):
-                member.item = item
-                _tell(member, item, self._force)
+        """Give a film to each idle child."""
+        self._fill()
+        for child in self._children:
+            if child.item is None and (item := self._next()):
+                child.item = item
+                _send(child, item)
 
-    def _hire(self) -> None:
-        at_work = sum(1 for member in self._members if member.item)
+    def _fill(self) -> None:
+        at_work = sum(1 for child in self._children if child.item)
         wanted = min(self._size, at_work + len(self._left))
-        while len(self._members) < wanted:
-            # In between, it would be a child that nobody knows and ends.
+        while len(self._children) < wanted:
+            # A signal between the start and the append would leave a child that nobody stops.
             with postponed():
-                self._members.append(_start(self._services))
+                self._children.append(_start(self._services))
 
     def _next(self) -> PlanItem | None:
         if not self._left or self._left[0][0] > time.monotonic():
@@ -152,18 +150,18 @@ class _Crew:
         return self._left.popleft()[1]
 
     def _listen(self) -> None:
-        """Wait a moment for answers; a closed pipe is the answer of the dead."""
-        pipes = {member.pipe: member for member in self._members}
+        """Wait a moment for answers; a pipe that closes means that its child died."""
+        pipes = {child.pipe: child for child in self._children}
         for pipe in wait(list(pipes), POLL_SECONDS):
-            member = pipes[pipe]  # type: ignore[index]
+            child = pipes[pipe]  # type: ignore[index]
             try:
-                self._answered(member, member.pipe.recv())
+                self._receive(child, child.pipe.recv())
             except (EOFError, OSError):
-                self._died(member)
+                self._died(child)
 
-    def _answered(self, member: _Member, answer: Outcome | _Trouble) -> None:
-        item, member.item = member.item, None
-        if isinstance(answer, _Trouble):
+    def _receive(self, child: _Child, answer: Outcome | _ChildError) -> None:
+        item, child.item = child.item, None
+        if isinstance(answer, _ChildError):
             raise answer.kind(answer.message, hint=answer.hint)
         if item is None:
             return
@@ -172,21 +170,21 @@ class _Crew:
         else:
             self._finish(item.template, answer)
 
-    def _died(self, member: _Member) -> None:
-        member.process.join(STOP_SECONDS)
-        self._members.remove(member)
-        self._deaths[member.film.name if member.film else ""] += 1
-        cause = _cause(member.process.exitcode)
+    def _died(self, child: _Child) -> None:
+        child.process.join(STOP_SECONDS)
+        self._children.remove(child)
+        self._deaths[child.film.name if child.film else ""] += 1
+        cause = _cause(child.process.exitcode)
         if self._deaths.total() >= MAX_DEATHS:
             raise InfrastructureError(
                 f"{self._deaths.total()} render processes ended early: {cause}",
                 hint="Try fewer at a time: --workers 1.",
             )
-        if member.item is not None:
-            self._try_again(member.item, cause)
+        if child.item is not None:
+            self._try_again(child.item, cause)
 
     def _try_again(self, item: PlanItem, cause: str) -> None:
-        """Put the film of a dead process back, last: fewer are at work then."""
+        """Queue the film of a dead process again, last, when fewer processes need memory."""
         template = item.template
         self._services.leases.release_dead([template.key])
         if self._deaths[template.name] < MAX_ATTEMPTS:
@@ -206,17 +204,17 @@ class _Crew:
         self._progress.done(template, outcome)
 
     def _close(self) -> None:
-        """End everybody: the idle at once, the busy by a signal that they clean up on."""
-        for member in self._members:
-            member.pipe.close()
-            if member.film is None:
-                member.process.kill()
+        """Stop all children: idle ones at once, busy ones by a signal on which they clean up."""
+        for child in self._children:
+            child.pipe.close()
+            if child.film is None:
+                child.process.kill()
             else:
-                member.process.terminate()
+                child.process.terminate()
         deadline = time.monotonic() + STOP_SECONDS
-        for member in self._members:
-            _end(member.process, deadline)
-        films = [*(member.film for member in self._members if member.film), *self._retried()]
+        for child in self._children:
+            _end(child.process, deadline)
+        films = [*(child.film for child in self._children if child.film), *self._retried()]
         withdraw_unfinished(self._services, [film.key for film in films])
         self._services.store.sweep()
 
@@ -225,30 +223,30 @@ class _Crew:
         return [template for template in waiting if self._deaths[template.name]]
 
 
-def _start(services: Services) -> _Member:
+def _start(services: Services) -> _Child:
     ours, theirs = _spawn.Pipe()
-    # The child reaches an embedded server through its socket; keeping it alive is our part.
+    # The child only connects to an embedded server; this process keeps it alive.
     settings = replace(services.settings, redis_url=services.redis.url)
     process = _spawn.Process(
         target=_work, args=(settings, theirs, os.getpid()), daemon=True, name="vidgen-film"
     )
-    # The first child would start it, and that ends the blocking below.
+    # Starting the tracker resets the signal mask, so it must happen before the mask is set.
     resource_tracker.ensure_running()
-    # A child must not see what a terminal tells us by Ctrl-C or by closing, not even
-    # while it starts.
+    # The terminal signals the whole process group: a child must not get Ctrl-C or a
+    # hangup, not even while it starts.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         process.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
-    return _Member(process, ours)
+    return _Child(process, ours)
 
 
-def _tell(member: _Member, item: PlanItem, force: bool) -> None:
-    # If it died, its pipe says so when we listen.
+def _send(child: _Child, item: PlanItem) -> None:
+    # If the child died, `_listen` finds its pipe closed.
     with suppress(OSError):
-        member.pipe.send((item.template, force, item.spending))
+        child.pipe.send(item)
 
 
 def _end(process: BaseProcess, deadline: float) -> None:
@@ -265,7 +263,7 @@ def _cause(exitcode: int | None) -> str:
 
 
 def _work(settings: Settings, pipe: Connection, parent: int) -> None:
-    """The life of a child: make the films that it is told to until the pipe closes."""
+    """Main function of a child: make the films that come through the pipe until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent(parent, signal.SIGTERM)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
@@ -276,28 +274,27 @@ def _make_films(settings: Settings, pipe: Connection) -> None:
     try:
         with open_services(settings, patience="long", ping=False) as services:
             import_ahead()
-            # Until now SIGTERM may end us anywhere: only a film leaves something to clean up.
+            # Before the first film there is nothing to clean up, so SIGTERM may kill until here.
             signal.signal(signal.SIGTERM, _leave)
             while True:
-                pipe.send(_answer(services, *pipe.recv()))
+                pipe.send(_answer(services, pipe.recv()))
     except InfrastructureError as exc:
-        pipe.send(_trouble(exc))
+        pipe.send(_child_error(exc))
 
 
 def _leave(number: int, _: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def _answer(
-    services: Services, template: Template, force: bool, spending: Spending
-) -> Outcome | _Trouble:
+def _answer(services: Services, item: PlanItem) -> Outcome | _ChildError:
     try:
-        return generate(services, template, force=force, spending=spending)
+        return generate_video(services.studio, item)
     except InfrastructureError as exc:
-        return _trouble(exc)
+        return _child_error(exc)
     except VidgenError as exc:
+        template = item.template
         return Outcome(template.persona, template.topic, "failed", error=exc.message)
 
 
-def _trouble(exc: InfrastructureError) -> _Trouble:
-    return _Trouble(type(exc), exc.message, exc.hint)
+def _child_error(exc: InfrastructureError) -> _ChildError:
+    return _ChildError(type(exc), exc.message, exc.hint)

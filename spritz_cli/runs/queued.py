@@ -1,53 +1,48 @@
-"""RQ jobs: one per film to make, and a run that watches them to the end.
+"""A run whose films are RQ jobs: it queues one per film and watches them to the end.
 
-A job that contradicts the manifest and the leases, because its worker was
-killed or another run took it back, is put into the queue again.
+A job that contradicts the manifest and the leases, because its worker was killed or
+another run withdrew it, is queued again.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from spritz_cli import errors
+from spritz_cli.bootstrap import Services
 from spritz_cli.errors import InfrastructureError, RedisUnavailable, UsageError
-from spritz_cli.films import generate as pipeline
-from spritz_cli.films.generate import PlanItem
-from spritz_cli.films.planning import ingredients
+from spritz_cli.films.planning import PlanItem, fingerprint, ingredients, plan
 from spritz_cli.models import Outcome, OutcomeStatus, Template, Video
+from spritz_cli.retries import AFTER_A_KILL
 from spritz_cli.runs.common import (
-    Event as Event,
     OnEvent,
     Progress,
-    Services,
     Standing,
-    crew_size,
     ignore,
     in_order,
+    pool_size,
     settle_without_rendering,
     withdraw_unfinished,
 )
 from spritz_cli.runs.job_queue import DOUBT, JobQueue, JobState
-from spritz_cli.runs.local_workers import LocalWorkers as LocalWorkers
+from spritz_cli.runs.local_workers import LocalWorkers
 from spritz_cli.runs.signals import uninterrupted
 from spritz_cli.storage.leases import LeaseInfo
 
 POLL_SECONDS = 0.2
 LOOK_FOR_WORKERS_SECONDS = 1.0
-MAX_ATTEMPTS = 3
+MAX_ATTEMPTS = AFTER_A_KILL.attempts
 
 T = TypeVar("T")
 
 
-def enqueue(
-    services: Services, items: Iterable[PlanItem], *, force: bool = False
-) -> list[tuple[Template, str]]:
-    """Queue what has to be done and return at once; each template with its job id."""
+def enqueue(services: Services, items: Iterable[PlanItem]) -> list[tuple[Template, str]]:
+    """Queue what is due and return at once: each template with its job id."""
     if services.redis.embedded:
         raise UsageError(
             "without REDIS_URL the queue ends with this command",
@@ -56,7 +51,7 @@ def enqueue(
     queue = _queue(services)
     try:
         due = in_order(item for item in items if item.action != "keep")
-        return [(item.template, _enqueue(services, queue, item, force)[0]) for item in due]
+        return [(item.template, _enqueue(services, queue, item)[0]) for item in due]
     finally:
         queue.close()
 
@@ -66,18 +61,17 @@ def warm(
     items: Sequence[PlanItem],
     *,
     workers: int | None = None,
-    force: bool = False,
     on_event: OnEvent = ignore,
 ) -> list[Outcome]:
     """Have every film of the plan made by RQ workers and wait; outcomes in the plan's order.
 
-    Starts workers here if none listens. Interrupted, it takes back what it
-    queued, stops what it started and raises KeyboardInterrupt again.
+    Starts local workers if none listens. On KeyboardInterrupt it withdraws the jobs
+    that it queued, stops the workers that it started, and raises it again.
     """
     outcomes = settle_without_rendering(services, items, on_event)
     rest = [item for item in items if item.template.name not in outcomes]
     if rest:
-        with _Run(services, workers or crew_size(rest), force, on_event) as run:
+        with _Run(services, workers or pool_size(rest), on_event) as run:
             outcomes |= run.make(rest)
     return [outcomes[item.template.name] for item in items]
 
@@ -102,14 +96,12 @@ _Look = tuple[_Awaited, JobState | None, LeaseInfo | None]
 
 
 class _Run:
-    """The films that are left to make, and the loop that waits for them."""
+    """The films that are left, and the loop that waits for them."""
 
-    def __init__(self, services: Services, workers: int, force: bool, on_event: OnEvent) -> None:
+    def __init__(self, services: Services, workers: int, on_event: OnEvent) -> None:
         settings = services.settings
         self._services = services
         self._size = workers
-        self._force = force
-        self._began = datetime.now(UTC)
         self._queue = _queue(services)
         self._workers = LocalWorkers(
             settings, services.redis.url, log=settings.state_dir / "worker.log"
@@ -141,7 +133,7 @@ class _Run:
         self._progress.queued(item.template)
 
     def _queued(self, item: PlanItem) -> tuple[str, bool]:
-        return self._outlast(lambda: _enqueue(self._services, self._queue, item, self._force))
+        return self._outlast(lambda: _enqueue(self._services, self._queue, item))
 
     def _look(self) -> None:
         films = list(self._awaited.values())
@@ -164,7 +156,7 @@ class _Run:
         if state is not None and state.status == "finished":
             self._finish(film, self._outcome(film, state))
         elif state is not None and state.status in ("failed", "stopped", "canceled"):
-            self._finish(film, _failure(self._services, film.template, _told(state)))
+            self._finish(film, _failure(self._services, film.template, _cause(state)))
         elif holder is not None or self._credible(state):
             film.doubtful_since = None
         elif film.doubtful_since is None:
@@ -173,16 +165,16 @@ class _Run:
             self._try_again(film)
 
     def _credible(self, state: JobState | None) -> bool:
-        """Tell whether a job that nobody holds the lease of may still be on its way."""
+        """Whether a job may still be on its way although nobody holds the lease of its film."""
         if state is None:
             return False
         return state.worker in self._live if state.status == "started" else state.waiting
 
     def _try_again(self, film: _Awaited) -> None:
-        """The job vanished, or its worker did: see whether it was done, else queue it anew."""
+        """Settle a job that vanished, or whose worker did: it was done, or it is queued again."""
         made = self._made_since(film)
         if made is not None:
-            # Else RQ would have it made again, by force if that was asked for.
+            # Otherwise RQ would have it made again, by force if that was asked for.
             self._outlast(lambda: self._queue.forget(film.job_id))
             self._finish(film, made)
         elif film.attempts >= MAX_ATTEMPTS:
@@ -196,38 +188,27 @@ class _Run:
             film.doubtful_since = None
 
     def _made_since(self, film: _Awaited) -> Outcome | None:
+        """Return the outcome if the film was published before its job vanished."""
         template = film.template
-        item = _plan(self._services, template)
+        item = plan(self._services.studio, [template]).items[0]
         if item.action == "make" or item.video is None:
             return None
-        made = self._made_in_this_run(item.video)
-        if self._force and not made:
+        made = film.item.is_new(item.video)
+        if film.item.forced and not made:
             return None
         status = _status(made, ours=film.ours)
         return Outcome(template.persona, template.topic, status, item.video)
 
     def _outcome(self, film: _Awaited, state: JobState) -> Outcome:
-        """Turn the job's result into an outcome; the machine's faults become errors here too."""
-        template = film.template
-        result = state.result
-        error = str(result.get("error") or "no reason given")
-        hint = str(result.get("hint") or "")
-        kind = getattr(errors, str(result.get("error_kind")), None)
-        if isinstance(kind, type) and issubclass(kind, InfrastructureError):
-            raise kind(error, hint=hint)
+        """Turn a job's result into an outcome; raises the error if the worker's machine failed."""
+        template, result = film.template, state.result
+        _raise_fault(result)
         video = _published(self._services, template)
         if result.get("status") != "success" or video is None:
-            error = f"{error}. {hint}" if hint else error
-            return _failure(self._services, template, error, state.seconds)
-        found = result.get("fallback_used") == "cache"
-        made = not found or self._made_in_this_run(video)
-        # Found by the first attempt, it is another run's; by a later one, an earlier one's.
-        status = _status(made, ours=film.ours and (not found or film.attempts > 1))
-        told = result.get("error")
-        return Outcome(template.persona, template.topic, status, video, state.seconds, told)
-
-    def _made_in_this_run(self, video: Video) -> bool:
-        return (video.created_at or "") >= self._began.isoformat(timespec="milliseconds")
+            return _failure(self._services, template, _error(result), state.seconds)
+        status = _reported(film, result, video)
+        error = result.get("error")
+        return Outcome(template.persona, template.topic, status, video, state.seconds, error)
 
     def _finish(self, film: _Awaited, outcome: Outcome) -> None:
         del self._awaited[film.template.name]
@@ -235,7 +216,7 @@ class _Run:
         self._progress.done(film.template, outcome)
 
     def _look_for_workers(self, waiting: int) -> None:
-        """Start workers when jobs wait and nobody listens; replace those of ours that died."""
+        """Start workers if jobs wait and none listens; replace ours that died."""
         now = time.monotonic()
         if now - self._looked_at < LOOK_FOR_WORKERS_SECONDS:
             return
@@ -245,11 +226,11 @@ class _Run:
             self._workers.start(min(self._size, max(waiting, len(self._awaited))))
 
     def _outlast(self, ask: Callable[[], T]) -> T:
-        """Ask the queue again if a restart of the server was why it could not answer."""
+        """Ask the queue, and once more if the server was restarting."""
         try:
             return ask()
         except RedisUnavailable:
-            # Our own client is the patient one: this returns when the server is back.
+            # The services' client is patient: it returns when the server is back.
             self._services.leases.holder("")
             return ask()
 
@@ -259,7 +240,7 @@ class _Run:
             self._forget_waiting(left)
         self._workers.stop()
         with suppress(RedisUnavailable):
-            # What a stopped worker put back is ours to take back too.
+            # A stopped worker has requeued its job: withdraw that too.
             self._forget_waiting(left)
         withdraw_unfinished(self._services, [film.template.key for film in left])
         self._services.store.sweep()
@@ -285,30 +266,41 @@ def _queue(services: Services) -> JobQueue:
     return JobQueue(services.redis.url, settings.queue, job_timeout=settings.job_timeout)
 
 
-def _enqueue(services: Services, queue: JobQueue, item: PlanItem, force: bool) -> tuple[str, bool]:
-    fingerprint = pipeline.fingerprint(item.template, services.tiers)
-    spending = item.spending
-    if spending == "capped" and services.settings.ignores_budget:
-        spending = "unlimited"
+def _enqueue(services: Services, queue: JobQueue, item: PlanItem) -> tuple[str, bool]:
     return queue.enqueue(
         item.template,
-        fingerprint,
+        fingerprint(item.template, services.tiers),
         ingredients=ingredients(item.template, services.tiers),
-        force=force,
-        spending=spending,
+        force=item.forced,
+        spending=item.spending,
     )
+
+
+def _raise_fault(result: Mapping[str, Any]) -> None:
+    """Raise the infrastructure error that a job ended with, if it did."""
+    kind = getattr(errors, str(result.get("error_kind")), None)
+    if isinstance(kind, type) and issubclass(kind, InfrastructureError):
+        raise kind(str(result.get("error")), hint=str(result.get("hint") or ""))
+
+
+def _error(result: Mapping[str, Any]) -> str:
+    error, hint = str(result.get("error") or "no reason given"), result.get("hint")
+    return f"{error}. {hint}" if hint else error
+
+
+def _reported(film: _Awaited, result: Mapping[str, Any], video: Video) -> OutcomeStatus:
+    """Return the status of a successful job: its result says whether it made or found the film."""
+    if result.get("fallback_used") != "cache":
+        return _status(True, ours=film.ours)
+    # Published since the plan by an earlier attempt of this job, or by another run.
+    retried = film.attempts > 1 or result.get("attempt", 1) > 1
+    return _status(film.item.is_new(video), ours=film.ours and retried)
 
 
 def _status(made: bool, *, ours: bool) -> OutcomeStatus:
     if not made:
         return "unchanged"
     return "made" if ours else "joined"
-
-
-def _plan(services: Services, template: Template) -> PlanItem:
-    return pipeline.plan(
-        [template], store=services.store, manifest=services.manifest, tiers=services.tiers
-    ).items[0]
 
 
 def _failure(services: Services, template: Template, error: str, seconds: float = 0.0) -> Outcome:
@@ -320,7 +312,7 @@ def _published(services: Services, template: Template) -> Video | None:
     return services.manifest.peek(template.persona, template.topic)
 
 
-def _told(state: JobState) -> str:
+def _cause(state: JobState) -> str:
     if state.status != "failed":
         return f"its job was {state.status}"
     if "Work-horse terminated" in state.trace:

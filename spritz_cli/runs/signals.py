@@ -1,11 +1,12 @@
-"""Ctrl-C, a polite kill and a closed terminal, kept away from what must not be cut in two."""
+"""Signals: defer SIGINT, SIGTERM and SIGHUP around critical sections, kill a group."""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 _INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -15,7 +16,7 @@ _Handler = Callable[[int, FrameType | None], object] | int | None
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Let nobody interrupt the tidying up; it is short."""
+    """Ignore the three signals, for a short cleanup."""
     before = _handlers()
     for number in before:
         signal.signal(number, signal.SIG_IGN)
@@ -27,21 +28,27 @@ def uninterrupted() -> Iterator[None]:
 
 @contextmanager
 def postponed() -> Iterator[None]:
-    """Have an interruption wait until the end of this; what ends us or is ignored still does."""
+    """Deliver the first of the three signals at the end; default actions still act at once."""
     before = {number: handler for number, handler in _handlers().items() if callable(handler)}
-    came: list[int] = []
+    received: list[int] = []
     for number in before:
-        signal.signal(number, lambda number, _: came.append(number))
+        signal.signal(number, lambda number, _: received.append(number))
     try:
         yield
     finally:
         _restore(before)
-        if came:
-            signal.raise_signal(came[0])
+        if received:
+            signal.raise_signal(received[0])
+
+
+def kill_group(pid: int) -> None:
+    """Kill the process group of `pid`, if it is still there and ours."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def _handlers() -> dict[signal.Signals, _Handler]:
-    """Return who handles what; Python lets none but the main thread change it."""
+    """Return the handlers; none outside the main thread, which alone may set them."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     return {number: signal.getsignal(number) for number in _INTERRUPTIONS}

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis import RedisError
 from redis.backoff import NoBackoff
@@ -24,16 +24,19 @@ from rq.job import Job
 from rq.worker import WorkerStatus
 from rq.worker_registration import register
 
-from spritz_cli.bootstrap import Services, import_ahead, open_services
+from spritz_cli.bootstrap import import_ahead, open_services
 from spritz_cli.errors import RedisUnavailable, StorageError, UsageError, VidgenError
-from spritz_cli.films.generate import Spending, generate_when_free
-from spritz_cli.films.planning import ingredients as ingredients_here
-from spritz_cli.models import Outcome, Template, manifest_key
+from spritz_cli.films import planning
+from spritz_cli.films.generate import generate_when_free
+from spritz_cli.models import Outcome, Spending, Template, manifest_key
+from spritz_cli.retries import AFTER_A_KILL, Retries
 from spritz_cli.runs.common import withdraw_unfinished
-from spritz_cli.runs.job_queue import FUNCTIONS, MAX_RETRIES
+from spritz_cli.runs.job_queue import FUNCTIONS, MAX_RETRIES, UP_TO_THE_WORKER
 from spritz_cli.runs.local_workers import STOP_AT_ONCE
 from spritz_cli.runs.parent_death import die_with_parent, when_orphaned
+from spritz_cli.runs.signals import kill_group
 from spritz_cli.settings import Settings, load_settings
+from spritz_cli.storage.manifest import VideoManifest
 from spritz_cli.storage.process_id import process_id
 from spritz_cli.storage.redis.connection import connect
 
@@ -43,18 +46,18 @@ MONITORING_SECONDS = 5
 MAINTENANCE_SECONDS = 15
 WORKER_TTL = 30
 
-#: What may be over in a moment: a server that is away, a disk that is full.
+#: Errors that may be over in a moment: a server that is down, a disk that is full.
 TRANSIENT = (RedisUnavailable, StorageError)
-#: Before each further attempt at such a film, in seconds.
-PAUSES = (1.0, 3.0, 10.0)
+AFTER_AN_OUTAGE = Retries((1.0, 3.0, 10.0))
 
-#: Before a film is put back whose process was killed, so that memory can be freed, in seconds.
-KILLED_PAUSES = (1.0, 4.0)
+#: The reason of a film that a job asks for; the run that queued it knows a better one.
+QUEUED = "queued"
 
-#: Who is told twice within this time was told once, by two of those who may tell, in seconds.
+#: Two stop signals within this many seconds count as one: the terminal and the parent
+#: may both send it.
 ONE_REQUEST_SECONDS = 1.0
 
-#: Time in which a worker that took a job from the queue's list shows that it has it, in seconds.
+#: Seconds in which a worker that took a job from the queue's list registers it as started.
 TAKING_SECONDS = 0.5
 
 
@@ -66,63 +69,61 @@ def generate_video_job(
     spending: Spending = "capped",
     ingredients: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Make one film and say what became of it, in the words of the job contract.
+    """Make one film and return what became of it, in the words of the job contract.
 
-    Where `ingredients` (planning.ingredients) differ from what this host has,
-    it makes none. What may be over in a moment is tried again, with pauses.
+    A job whose `ingredients` (planning.ingredients) differ from this host's is refused.
+    After an outage of Redis or the disk the film is tried again, with pauses.
     """
     logger.info("job %s: %s/%s", job_id, persona, topic)
-    pauses = iter(PAUSES)
-    while True:
-        try:
-            return _answer(persona, topic, force, spending, ingredients or {})
-        except TRANSIENT as exc:
-            pause = next(pauses, None)
-            if pause is None:
-                return _refusal(exc)
-            logger.warning("job %s: %s; trying again in %.0f s", job_id, exc.message, pause)
-            time.sleep(pause)
-        except VidgenError as exc:
-            return _refusal(exc)
+    request = JobRequest(persona, topic, job_id, force, spending, ingredients or {})
+    return make_with_retries(request, AFTER_AN_OUTAGE)
 
 
-def _answer(
-    persona: str, topic: str, force: bool, spending: Spending, ingredients: Mapping[str, str]
-) -> dict[str, Any]:
-    settings = load_settings()
-    if spending == "unlimited":
-        settings = settings.without_cap()
-    with open_services(settings, patience="long") as services:
-        template = services.catalog.get(persona, topic)
-        _require_same(ingredients, ingredients_here(template, services.tiers))
-        return _result(_generate(services, template, force, spending))
+class JobRequest(NamedTuple):
+    """What a job asks for."""
+
+    persona: str
+    topic: str
+    job_id: str
+    force: bool
+    spending: Spending
+    ingredients: Mapping[str, str]
+
+
+def make_with_retries(request: JobRequest, retries: Retries) -> dict[str, Any]:
+    """Make the film that a job asks for; the last error becomes its result."""
+    try:
+        return retries.call(lambda: _result(_make(request)), TRANSIENT)
+    except VidgenError as exc:
+        return _refusal(exc)
+
+
+def _make(request: JobRequest) -> Outcome:
+    try:
+        with open_services(load_settings(), patience="long") as services:
+            template = services.catalog.get(request.persona, request.topic)
+            _require_same(request.ingredients, planning.ingredients(template, services.tiers))
+            reason = planning.FORCED if request.force else QUEUED
+            item = planning.PlanItem(template, "make", reason, spending=request.spending)
+            return generate_when_free(services.studio, item)
+    except TRANSIENT as exc:
+        logger.warning("job %s: %s", request.job_id, exc.message)
+        raise
 
 
 def _require_same(theirs: Mapping[str, str], ours: Mapping[str, str]) -> None:
-    """Refuse a job that was queued for other files; one that does not tell is fine."""
+    """Raise UsageError if a job names other files than this host has; {} names none."""
     names = [name for name in {**theirs, **ours} if theirs and theirs.get(name) != ours.get(name)]
     if not names:
         return
     name, rest = names[0], len(names) - 1
-    digests = [found.get(name, "none") for found in (ours, theirs)]
+    digests = [digests.get(name, "none") for digests in (ours, theirs)]
     more = f" and {rest} more" if rest else ""
     raise UsageError(
         f"the worker on {socket.gethostname()} has another {name}{more}: "
         f"{digests[0]}, the job was queued with {digests[1]}",
         hint="Deploy the same templates.yaml, svg_templates and version of vidgen to both, "
         "then run the same command again.",
-    )
-
-
-def _generate(services: Services, template: Template, force: bool, spending: Spending) -> Outcome:
-    return generate_when_free(
-        template,
-        store=services.store,
-        manifest=services.manifest,
-        leases=services.leases,
-        tiers=services.tiers,
-        force=force,
-        spending=spending,
     )
 
 
@@ -152,16 +153,17 @@ def _refusal(exc: VidgenError) -> dict[str, Any]:
 
 
 class FilmJob(Job):
-    """A job that runs our function or none.
+    """A job that runs no function but ours.
 
-    Whoever can write to Redis can name any function, callback or address in a
-    job; JSON keeps them from sending code, this class from naming it.
+    Anyone who can write to Redis can name any function, callback or webhook in a job.
+    JSON keeps code out of jobs; this class keeps out names of code.
     """
 
     def _execute(self) -> Any:
         if self.func_name not in FUNCTIONS or self.instance is not None or self.args:
             raise UsageError(f"this worker makes films, it does not run {self.func_name}")
-        return generate_video_job(**self.kwargs)
+        attempt = 1 + _retries_made(self)
+        return {**generate_video_job(**self.kwargs), "attempt": attempt}
 
     @property
     def success_callback(self) -> None:
@@ -180,21 +182,22 @@ class FilmJob(Job):
 
 
 class FilmWorker(Worker):
-    """Forks for each job; nothing that it started outlives it, and no job is lost with it.
+    """Forks for each job; no process outlives the worker, and no job is lost with it.
 
-    Told to stop (SIGTERM, SIGINT), it finishes the film in the making and takes
-    no other. Told again, or to stop at once, it ends the film and puts the job back.
+    On SIGTERM or SIGINT it finishes its film and takes no other job. On a second
+    signal, or on STOP_AT_ONCE, it aborts the film and requeues the job.
     """
 
     job_class = FilmJob
+    after_a_kill = AFTER_A_KILL
     _asked_at = 0.0
     _at_once = False
     _failed = False
-    _minding = False
+    _in_maintenance = False
 
     @property
     def broke_off(self) -> bool:
-        """Whether it lost the server rather than being told to stop or finding no more work."""
+        """Whether the worker ended because it lost the server."""
         return self._failed
 
     def work(self, burst: bool = False, *args: Any, **kwargs: Any) -> bool:
@@ -203,18 +206,18 @@ class FilmWorker(Worker):
         return worked
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:  # noqa: ARG002
-        """Three heartbeats, not RQ's extra minute: a job whose worker died is found soon."""
+        """Return three heartbeats, without RQ's extra minute, to detect a dead worker soon."""
         return 3 * int(self.job_monitoring_interval)
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        """Be known again, too, if the server forgot who listens."""
+        """Register again as well: the server may have lost its data."""
         super().heartbeat(timeout, pipeline)
         connection = self.connection if pipeline is None else pipeline
         connection.hset(self.key, mapping=self.serialize())
         register(self, pipeline)
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
-        """Finish the film in the making and leave; if told so before, leave at once."""
+        """Finish the current film and exit; on a second request exit at once."""
         if not self._stop_requested:
             self._asked_at = time.monotonic()
             self._stop_requested = True
@@ -223,22 +226,24 @@ class FilmWorker(Worker):
             self.request_force_stop(signum, frame)
 
     def request_force_stop(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """End the film in the making, put its job back and leave."""
+        """Abort the current film, requeue its job and exit."""
         self._stop_requested = self._at_once = True
         self._kill_film()
         self._leave_if_idle()
 
     def run_maintenance_tasks(self) -> None:
-        # Who left in the midst would keep the others from it for a quarter of an hour.
-        self._minding = True
+        # A worker that exits halfway would hold RQ's maintenance lock for a quarter of an hour.
+        self._in_maintenance = True
         try:
             super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
         finally:
-            self._minding = False
+            self._in_maintenance = False
         if self._stop_requested:
             raise StopRequested
 
     def execute_job(self, job: Job, queue: Queue) -> None:
+        if job.timeout == UP_TO_THE_WORKER:
+            job.timeout = round(load_settings().job_timeout)
         try:
             super().execute_job(job, queue)
         except StopRequested:
@@ -249,31 +254,32 @@ class FilmWorker(Worker):
 
     def fork_work_horse(self, job: Job, queue: Queue) -> None:
         super().fork_work_horse(job, queue)
-        # The request may have come just before there was anything to kill.
+        # The request may have arrived just before the fork.
         if self._at_once:
             self._kill_film()
 
     def monitor_work_horse(self, job: Job, queue: Queue, execution: Any) -> None:
         group = self.horse_pid
         super().monitor_work_horse(job, queue, execution)
-        _kill_group(group)
+        kill_group(group)
 
     def handle_work_horse_killed(self, job: Job, retpid: int, ret_val: int, rusage: Any) -> None:
-        """Tidy up after a film whose process could not, before its job is put back."""
+        """Clean up after a killed film process, before its job is requeued."""
         super().handle_work_horse_killed(  # type: ignore[no-untyped-call]
             job, retpid, ret_val, rusage
         )
-        _kill_group(retpid)
+        kill_group(retpid)
         for queue in self.queues:
-            # Killed before it had begun: RQ would put the job back a second time from here.
+            # If it was killed before it began, RQ would requeue the job a second time from here.
             queue.intermediate_queue.remove(job.id)
-        _tidy_up(job)
+        _clean_up(job)
         if job.retries_left:
-            self._pause(KILLED_PAUSES[min(_retries_made(job), len(KILLED_PAUSES) - 1)])
+            pauses = self.after_a_kill.pauses
+            self._pause(pauses[min(_retries_made(job), len(pauses) - 1)])
 
     def handle_job_failure(self, job: Job, queue: Queue, *args: Any, **kwargs: Any) -> None:
         if self._at_once and not self.is_horse:
-            # It did not fail: it was asked to stop, so this attempt does not count.
+            # The worker was asked to stop: this is not a failed attempt.
             job.retries_left = (job.retries_left or 0) + 1
         elif self._failed_of_itself(job):
             job.retries_left = 0
@@ -285,7 +291,7 @@ class FilmWorker(Worker):
         super().main_work_horse(job, queue)
 
     def teardown(self) -> None:
-        """Leave no job between the queue and us; a server that is away is not waited for."""
+        """Return a job that was taken but not started; do not wait for a server that is down."""
         self.connection.set_retry(Retry(NoBackoff(), 1))
         with suppress(RedisError):
             for queue in self.queues:
@@ -293,7 +299,7 @@ class FilmWorker(Worker):
             super().teardown()  # type: ignore[no-untyped-call]
 
     def unsubscribe(self) -> None:
-        """Leave the command channel without waiting a second for its thread."""
+        """Stop the command thread without waiting a second for it."""
         thread: Any = self.pubsub_thread
         if thread:
             thread.stop()
@@ -303,18 +309,18 @@ class FilmWorker(Worker):
         signal.signal(STOP_AT_ONCE, self.request_force_stop)
 
     def _leave_if_idle(self) -> None:
-        if not self._minding and self.get_state() != WorkerStatus.BUSY:
+        if not self._in_maintenance and self.get_state() != WorkerStatus.BUSY:
             raise StopRequested
 
     def _kill_film(self) -> None:
         if self.horse_pid:
-            # A horse that was forked this instant is not in a group of its own yet.
+            # A work horse that was just forked has no process group of its own yet.
             with suppress(ProcessLookupError):
                 os.kill(self.horse_pid, signal.SIGKILL)
-            _kill_group(self.horse_pid)
+            kill_group(self.horse_pid)
 
     def _failed_of_itself(self, job: Job) -> bool:
-        """Whether the film would fail again: not if its process or worker was killed."""
+        """Whether the film itself failed, rather than its process or worker being killed."""
         if self.is_horse:
             return not isinstance(sys.exception(), MemoryError | RedisError)
         taken = (job.ended_at - job.started_at) if job.ended_at and job.started_at else None
@@ -326,7 +332,7 @@ class FilmWorker(Worker):
             time.sleep(0.1)
 
     def _put_back_untaken(self, queue: Queue) -> None:
-        """Return to its list the job that a request to stop kept us from taking."""
+        """Return a job that a stop request kept this worker from starting to the queue's list."""
         between = queue.intermediate_queue
         if not between.get_job_ids():
             return
@@ -338,16 +344,18 @@ class FilmWorker(Worker):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one worker until it is told to stop; return its exit code."""
+    """Run one worker until it is asked to stop; return its exit code."""
     options = _options(arguments)
     if options.parent:
         die_with_parent(options.parent, STOP_AT_ONCE)
     settings = load_settings()
-    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", level=logging.INFO)
+    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", level=settings.log)
     try:
-        _preload(settings)
+        templates = _preload(settings)
         worker = _worker(settings, options.tag)
-        worker.work(burst=options.burst, logging_level="INFO")
+        if templates:
+            VideoManifest(worker.connection, settings.key_prefix).announce(templates)
+        worker.work(burst=options.burst, logging_level=settings.log)
     except VidgenError as exc:
         logger.error("%s %s", exc.message, exc.hint)  # noqa: TRY400
         return exc.exit_code
@@ -356,9 +364,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m spritz_cli.runs.worker")
-    parser.add_argument("--burst", action="store_true", help="end when the queue is empty")
-    parser.add_argument("--parent", type=int, help="end when this process does")
-    parser.add_argument("--tag", default="", help="a part of its name that tells who started it")
+    parser.add_argument("--burst", action="store_true", help="exit when the queue is empty")
+    parser.add_argument("--parent", type=int, help="exit when this process does")
+    parser.add_argument("--tag", default="", help="part of its name, shows who started it")
     return parser.parse_args(arguments)
 
 
@@ -380,35 +388,34 @@ def _worker(settings: Settings, tag: str = "") -> FilmWorker:
     )
 
 
-def _preload(settings: Settings) -> None:
-    """Import what a film needs before the first fork, so that each job starts at once."""
+def _preload(settings: Settings) -> Sequence[Template]:
+    """Import what a film needs before the first fork, so that each job starts at once.
+
+    Returns the templates of the catalog: none if it is not valid.
+    """
     from spritz_cli.catalog.loader import load_catalog
 
     import_ahead()
-    # An invalid catalog may be mended while the worker waits; each job reads it anew.
+    # An invalid catalog may be fixed while the worker waits; each job reads it again.
     with suppress(UsageError):
-        load_catalog(settings.catalog, settings.scenes, settings.state_dir)
+        return load_catalog(settings.catalog, settings.scenes, settings.state_dir).templates
+    return ()
 
 
 def _retries_made(job: Job) -> int:
     return max(0, MAX_RETRIES - (job.retries_left or 0))
 
 
-def _tidy_up(job: Job) -> None:
-    """Free the lease of a film whose process was killed, and remove its half-made files."""
+def _clean_up(job: Job) -> None:
+    """Free the lease of a killed film and remove its scratch files."""
     film = str(job.kwargs.get("persona")), str(job.kwargs.get("topic"))
     with suppress(VidgenError), open_services(load_settings(), ping=False) as services:
         withdraw_unfinished(services, [manifest_key(*film)])
         services.store.sweep()
 
 
-def _kill_group(pid: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-
-
 if __name__ == "__main__":
-    # The job names its function by this module's real name: use that one instance.
+    # Jobs name this module by its real name: run that instance, not `__main__`.
     from spritz_cli.runs.worker import main as run
 
     sys.exit(run())

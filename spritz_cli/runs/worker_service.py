@@ -1,4 +1,4 @@
-"""`vidgen worker`: workers on this machine that serve until they are told to stop."""
+"""`vidgen worker`: local workers that run until they are asked to stop."""
 
 from __future__ import annotations
 
@@ -7,24 +7,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Self
 
-from spritz_cli.errors import RedisUnavailable, UsageError
+from spritz_cli.errors import INTERRUPTED_EXIT_CODE, RedisUnavailable, UsageError
 from spritz_cli.runs.job_queue import JobQueue
 from spritz_cli.runs.local_workers import LocalWorkers
 from spritz_cli.settings import Settings
 
 POLL_SECONDS = 0.2
 
-#: How often the health of the workers is looked at, in seconds.
+#: Seconds between two health checks.
 HEALTH_SECONDS = 2.0
 
-#: Two requests within this time are one that came on two ways, in seconds.
+#: Two stop signals within this many seconds count as one that came by two ways.
 ONE_REQUEST_SECONDS = 0.5
-
-#: The exit code of workers that were stopped in the midst of their films.
-INTERRUPTED = 130
 
 
 def serve(
@@ -38,9 +35,9 @@ def serve(
 ) -> int:
     """Keep `count` workers running; return the exit code of the worst.
 
-    SIGTERM, SIGINT or SIGHUP: each finishes its film and leaves (`on_request` is
-    called). A second SIGTERM or SIGINT: they put their films back at once, and 130
-    is returned. With `burst` they leave when the queue is empty.
+    On SIGTERM, SIGINT or SIGHUP each worker finishes its film and exits, and
+    `on_request` is called. On a second SIGTERM or SIGINT they requeue their jobs at
+    once, and 130 is returned. With `burst` they exit when the queue is empty.
     """
     workers = LocalWorkers(settings, redis_url, burst=burst)
     with _Health(settings, redis_url, workers, health_file) as health, _Requests() as requests:
@@ -54,52 +51,47 @@ def serve(
                     workers.start(count)
                 health.look(workers.running)
                 time.sleep(POLL_SECONDS)
-            return INTERRUPTED if requests.urgent else workers.wait()
+            return INTERRUPTED_EXIT_CODE if requests.urgent else workers.wait()
         finally:
             workers.stop()
 
 
 class _Requests:
-    """Counts the requests to stop instead of being interrupted by them."""
+    """Records stop signals instead of being interrupted by them."""
 
     def __init__(self) -> None:
         self.made = False
         self.urgent = False
         self._made_at = 0.0
-        self._told = False
+        self._reported = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            # nohup, for one, has them ignored: leave it at that.
+            # Ignored by the caller, by nohup for one: leave it so.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._note)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
     def news(self) -> bool:
-        """Tell of the first request once."""
-        told, self._told = self._told, self.made
-        return self.made and not told
+        """Return true once, after the first request."""
+        reported, self._reported = self._reported, self.made
+        return self.made and not reported
 
     def _note(self, number: int, _: FrameType | None) -> None:
         again = self.made and time.monotonic() - self._made_at > ONE_REQUEST_SECONDS
-        # A terminal that closes says so more than once.
+        # A closing terminal sends SIGHUP more than once.
         self.urgent |= again and number != signal.SIGHUP
         if not self.made:
             self.made, self._made_at = True, time.monotonic()
 
 
 class _Health:
-    """Touches a file as long as the queue's server knows every worker to be alive."""
+    """Touches a file while every worker is registered in Redis and alive."""
 
     def __init__(
         self, settings: Settings, redis_url: str, workers: LocalWorkers, file: Path | None
@@ -111,18 +103,13 @@ class _Health:
 
     def __enter__(self) -> Self:
         if self._file is not None:
-            # A file of an earlier life must not speak for this one.
+            # A file left by an earlier process must not vouch for this one.
             with _usable(self._file):
                 self._file.parent.mkdir(parents=True, exist_ok=True)
                 self._file.unlink(missing_ok=True)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._queue.close()
         if self._file is not None:
             with suppress(OSError):

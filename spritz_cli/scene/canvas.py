@@ -1,8 +1,8 @@
-"""Draws marks with CairoSVG, and only where a frame differs from the previous one.
+"""Draws marks with cairo, and repaints only where a frame differs from the one before.
 
-Each leaf is interpreted once. Cairo then paints the recording under any matrix, so
-a leaf that only moves is not interpreted again. Between two frames only the
-changed rectangles are painted. The result has the same bytes as a full painting.
+CairoSVG reads each leaf once. Cairo then paints the recording under any matrix, so an
+element that only moves is not read again. Between two frames only the changed rectangles
+are painted. The result is the same as a full repaint, byte for byte.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from spritz_cli.scene.boxes import PixelBox, common, is_empty, overlap, transfor
 from spritz_cli.scene.document import Definition, Item, Layer, Leaf, Mark, Matrix
 from spritz_cli.scene.recorder import Extents, Recorder, Recording, cairocffi
 
-#: More recordings than the busiest film needs at once. Bounds the memory.
+#: Size of the cache: more than the busiest film needs at once, and a bound on memory.
 KEPT_RECORDINGS = 1500
 
 
 class Canvas:
     """A frame buffer that shows one frame after another.
 
-    `pixels` is the raw frame: rows of B, G, R, unused bytes, `4 * width` bytes
-    a row. It belongs to the canvas and changes with the next `show`. On a transparent
-    canvas the fourth byte is alpha, and the others are premultiplied.
+    `pixels` is the raw frame: B, G, R and an unused byte per pixel, `4 * width` bytes per
+    row. The canvas owns it, and the next `show` changes it. On a transparent canvas the
+    fourth byte is alpha, and the colours are premultiplied by it.
     """
 
     def __init__(self, width: int, height: int, *, transparent: bool = False) -> None:
@@ -83,8 +83,8 @@ class Canvas:
                 yield self._box(item)
 
     def _paint(self, items: Iterable[Item], damage: list[PixelBox]) -> None:
-        # Paint without a clip, on a second surface: where a clip cuts through a shape, cairo
-        # rounds the antialiasing of whole rows of pixels differently.
+        # On a second surface and without a clip: where a clip cuts through a shape, cairo
+        # rounds the antialiasing of a whole row of pixels differently.
         context = cairocffi.Context(self._scratch)
         if self._transparent:
             _clear(context, damage)
@@ -108,7 +108,7 @@ class Canvas:
         if isinstance(item, Layer):
             self._paint_layer(context, item, damage)
         elif _is_plain(item):
-            # Plain rectangles, such as the paper, are exact under any clip: fill only the damage.
+            # Plain rectangles, such as the background, look the same under any clip.
             for other in damage:
                 if overlap(box, other):
                     self._paint_piece(context, item, common(box, other))
@@ -126,7 +126,7 @@ class Canvas:
         if layer.clip is not None:
             self._clip(context, layer.clip, layer.matrix)
         if layer.opacity < 1:
-            # A group is as large as the clip: limit it to its content.
+            # A group surface is as large as the clip: restrict it to the layer.
             _clip_to(context, [self._box(layer) or (0, 0, 0, 0)])
             context.push_group()
         for item in layer.items:
@@ -176,7 +176,7 @@ def _clip_to(context: Any, boxes: Iterable[PixelBox]) -> None:
 
 
 def _clear(context: Any, boxes: Iterable[PixelBox]) -> None:
-    """Make the boxes transparent: no paper covers the old content of a transparent frame."""
+    """Erase the boxes: a transparent frame has no background that would cover them."""
     context.save()
     _clip_to(context, boxes)
     context.set_operator(cairocffi.OPERATOR_CLEAR)
@@ -185,7 +185,7 @@ def _clear(context: Any, boxes: Iterable[PixelBox]) -> None:
 
 
 def _is_plain(mark: Mark) -> bool:
-    # Painted in pieces, a gradient would be rounded differently.
+    # A gradient that is painted in pieces has other rounding errors.
     if mark.leaf.tag != "rect" or mark.leaf.paints or mark.matrix[1] or mark.matrix[2]:
         return False
     return not any(name in ("rx", "ry", "stroke") for name, _ in mark.leaf.attributes)
@@ -212,17 +212,17 @@ def _placed_box(extents: Extents, matrix: Matrix) -> PixelBox:
     x, y, width, height = extents
     a, b, c, d, e, f = matrix
     if a == d == 1.0 and b == c == 0.0:
-        # A fast path: most marks only move, and this runs a hundred times a frame.
+        # A shortcut: this runs a hundred times a frame, and most marks are only translated.
         left, top, right, bottom = x + e, y + f, x + width + e, y + height + f
     else:
         left, top, right, bottom = transformed((x, y, x + width, y + height), matrix)
-    # One more pixel on each side for antialiasing.
+    # A margin of one pixel: antialiasing bleeds over the exact edge.
     x0, y0 = math.floor(left) - 1, math.floor(top) - 1
     return x0, y0, math.ceil(right) + 1, math.ceil(bottom) + 1
 
 
 def _merged(boxes: Iterable[PixelBox]) -> list[PixelBox]:
-    """Join overlapping boxes until none overlap."""
+    """Join boxes until no two of them overlap."""
     separate: list[PixelBox] = []
     for box in boxes:
         joined = box

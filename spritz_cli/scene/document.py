@@ -1,8 +1,8 @@
-"""A frame's SVG as a flat list of marks: leaves to draw and where they stand.
+"""A frame's SVG as a flat list of marks: leaves to draw and the matrices that place them.
 
-Scenes use a strict subset of SVG, so that what is drawn is what was meant:
-`g`, the basic shapes, `path`, one-line `text`, gradients and clip paths.
-Anything else is refused by name instead of being ignored.
+Scenes use a strict subset of SVG: `g`, the basic shapes, `path`, one-line `text`,
+gradients and clip paths. Anything else raises an error that names it, so that the picture
+is what its author meant.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ SVG = "{http://www.w3.org/2000/svg}"
 SHAPES = frozenset(("rect", "circle", "ellipse", "line", "polyline", "polygon", "path", "text"))
 GRADIENTS = frozenset(("linearGradient", "radialGradient"))
 
-#: An area that is scaled to less than this share of itself is nothing to draw.
+#: A transform that scales areas by less than this draws nothing.
 FLAT = 1e-9
 
-#: Not handed down from a group to its children.
+#: Attributes that children do not inherit from their group.
 OWN = frozenset(("id", "transform", "opacity", "clip-path"))
 
 SIZES = frozenset(("width", "height", "r", "rx", "ry", "stroke-width", "font-size"))
 NUMBERS = SIZES | {"x", "y", "cx", "cy", "x1", "y1", "x2", "y2", "stroke-dashoffset"}
 NUMBERS |= {"fill-opacity", "stroke-opacity"}
 
-#: What a shape may have, or a group for its shapes.
+#: Attributes that a shape may have, or a group for its shapes.
 USUAL = NUMBERS | {"d", "points", "fill", "fill-rule", "stroke", "stroke-dasharray"}
 USUAL |= {"stroke-linecap", "stroke-linejoin", "stroke-miterlimit"}
 USUAL |= {"font-family", "font-weight", "text-anchor"}
@@ -43,7 +43,7 @@ _STEP = re.compile(r"(\w+)\s*\(([^)]*)\)")
 
 
 class Definition(NamedTuple):
-    """A gradient or clip path with all that is in it."""
+    """A gradient or clip path with its children."""
 
     tag: str
     attributes: tuple[tuple[str, str], ...]
@@ -67,7 +67,7 @@ class Mark(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """Marks that are blended or clipped as one."""
+    """Marks that are blended or clipped together."""
 
     opacity: float
     clip: Definition | None
@@ -80,7 +80,7 @@ Item = Mark | Layer
 
 def parse(svg: str) -> tuple[Item, ...]:
     """Read one frame; raises RenderError naming the element that cannot be drawn."""
-    # Entities need a document type; without one the parser has nothing to expand.
+    # Only a document type can declare entities: without one there is nothing to expand.
     if "<!DOCTYPE" in svg:
         raise RenderError("the scene has a document type", hint="Remove its <!DOCTYPE …>.")
     try:
@@ -114,7 +114,7 @@ class _Reader:
         self, tag: str, element: Element, matrix: Matrix, inherited: Mapping[str, str]
     ) -> Iterator[Item]:
         own = element.attrib
-        opacity = _number(own.get("opacity", "1"), element)
+        opacity = _opacity(element)
         if opacity <= 0:
             return
         if "transform" in own:
@@ -142,7 +142,7 @@ class _Reader:
 
     def _leaf(self, tag: str, element: Element, style: Mapping[str, str]) -> Leaf:
         if len(element):
-            raise RenderError(f"<{tag}> cannot have children", hint="Use one element a line.")
+            raise RenderError(f"<{tag}> cannot have children", hint="Use one element per line.")
         paints = tuple(
             self._definition(style[name])
             for name in ("fill", "stroke")
@@ -154,7 +154,7 @@ class _Reader:
     def _definition(self, url: str) -> Definition:
         match = _URL.fullmatch(url.strip())
         if not match or match[1] not in self._elements:
-            raise RenderError(f"{url} points at nothing", hint="Define the id in <defs>.")
+            raise RenderError(f"{url} refers to an unknown id", hint="Define the id in <defs>.")
         name = match[1]
         if name not in self._read:
             self._read[name] = _definition(self._elements[name])
@@ -162,7 +162,7 @@ class _Reader:
 
 
 def check(leaf: Leaf) -> None:
-    """Refuse what CairoSVG would silently draw as nothing or all over the frame."""
+    """Raise RenderError for values that CairoSVG would draw wrongly without an error."""
     for name, value in leaf.attributes:
         if name not in USUAL and not name.startswith("data-"):
             raise RenderError(
@@ -170,9 +170,10 @@ def check(leaf: Leaf) -> None:
             )
         if name in NUMBERS and not _is_number(value, at_least=0 if name in SIZES else -math.inf):
             shown = " ".join(f'{key}="{text[:60]}"' for key, text in leaf.attributes)
-            raise RenderError(f"<{leaf.tag} {shown}>: {name} is no number that can be drawn")
+            least = " of at least 0" if name in SIZES else ""
+            raise RenderError(f"<{leaf.tag} {shown}>: {name} must be a finite number{least}")
         if name in ("d", "points") and "nan" in value:
-            raise RenderError(f"<{leaf.tag}> has a point that is no number: {value[:80]}")
+            raise RenderError(f"<{leaf.tag}> has a coordinate that is not a number: {value[:80]}")
 
 
 def _is_number(value: str, at_least: float) -> bool:
@@ -188,18 +189,19 @@ def _definition(element: Element) -> Definition:
 
 
 def _tag(element: Element) -> str:
-    # Comments and processing instructions have a function for a tag; none is ever parsed.
+    # Only comments and processing instructions have no text as tag, and the parser drops both.
     return element.tag.rpartition("}")[2]
 
 
-def _number(value: str, element: Element) -> float:
+def _opacity(element: Element) -> float:
+    value = element.get("opacity", "1")
     try:
-        number = float(value)
+        opacity = float(value)
     except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise RenderError(f"<{_tag(element)}> has a number that is none: {value!r}")
-    return number
+        opacity = math.nan
+    if not math.isfinite(opacity):
+        raise RenderError(f"<{_tag(element)}>: opacity must be a finite number, got {value!r}")
+    return opacity
 
 
 def multiply(a: Matrix, b: Matrix) -> Matrix:
@@ -221,11 +223,14 @@ def matrix_of(transform: str) -> Matrix:
     """Return the matrix of an SVG transform list."""
     matrix = IDENTITY
     for verb, arguments in _STEP.findall(transform):
-        values = [float(value) for value in re.split(r"[\s,]+", arguments.strip())]
-        step = _STEPS.get(verb)
-        if step is None or not all(math.isfinite(value) for value in values):
-            raise RenderError(f"transform {transform!r} cannot be drawn")
-        matrix = multiply(step(*values), matrix)
+        try:
+            values = [float(value) for value in re.split(r"[\s,]+", arguments.strip())]
+            step = _STEPS[verb](*values)
+        except (KeyError, TypeError, ValueError):
+            step = (math.nan,) * 6
+        matrix = multiply(step, matrix)
+    if not all(map(math.isfinite, matrix)):
+        raise RenderError(f"transform {transform!r} cannot be drawn")
     return matrix
 
 

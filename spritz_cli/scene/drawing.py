@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -27,19 +27,22 @@ from spritz_cli.scene.timeline import (
     wave_once,
 )
 
-#: Marked as safe, else every mention of a colour would be searched for what to escape.
+if TYPE_CHECKING:
+    from spritz_cli.scene.canvas import Canvas
+
+#: Marked as safe, so that autoescaping does not search every mention of a colour.
 _SAFE_COLOURS = {name: Markup(value) for name, value in tokens.COLOURS.items()}  # noqa: S704
 
 
-class Studio:
-    """Opens the scenes of one folder; they share what the kit drew."""
+class SceneLoader:
+    """Opens the scenes of one folder; they share one cache of the kit's macros."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def open(self, template: Template) -> Scene:
         """Return the scene that draws a template."""
-        with _told(template):
+        with _located(template):
             source = self._environment.get_template(template.fallback_static)
             return Scene(template, source, self._environment.globals)
 
@@ -83,18 +86,25 @@ class Scene:
 
     def svg(self, t: float) -> str:
         """Return the frame at second `t` as an SVG document of 1280 × 720 px."""
-        with _told(self.template, t):
+        with _located(self.template, t):
             return self._render(self._source, self._names | Moment(t, self.duration).verbs())
+
+    def show(self, canvas: Canvas, svg: str, t: float) -> None:
+        """Paint the frame of second `t`, which `svg` describes."""
+        from spritz_cli.scene.document import parse
+
+        with _located(self.template, t):
+            canvas.show(parse(svg))
 
 
 def times(duration: float) -> Iterator[float]:
-    """Yield the second of every frame of a film."""
+    """Yield the time of every frame of a film, in seconds."""
     for index in range(round(duration * tokens.FPS)):
         yield round(index / tokens.FPS, 6)
 
 
 def held(scene: Scene) -> int:
-    """Return how many frames at a film's end show what the one before them shows."""
+    """Return how many frames at a film's end only repeat the frame before them."""
     *earlier, last = times(scene.duration)
     end = scene.svg(last)
     return sum(1 for _ in takewhile(end.__eq__, map(scene.svg, reversed(earlier))))
@@ -103,26 +113,24 @@ def held(scene: Scene) -> int:
 def frames(scene: Scene, *, held: int = 0, transparent: bool = False) -> Iterator[bytearray]:
     """Yield every frame of a film but the last `held` as raw pixels (see Canvas.pixels).
 
-    It is the same buffer each time, valid until the next frame is asked for.
-    `transparent`: the scene has no paper, what it leaves out lets through what is below.
+    It is the same buffer each time, valid until the next frame is requested.
+    `transparent`: for a scene without a background; what it does not paint is transparent.
     """
     from spritz_cli.scene.canvas import Canvas
-    from spritz_cli.scene.document import parse
 
     canvas = Canvas(tokens.WIDTH, tokens.HEIGHT, transparent=transparent)
     shown = None
     for t in list(times(scene.duration))[: -held or None]:
         svg = scene.svg(t)
         if svg != shown:
-            with _told(scene.template, t):
-                canvas.show(parse(svg))
+            scene.show(canvas, svg, t)
             shown = svg
         yield canvas.pixels
 
 
 @contextmanager
-def _told(template: Template, t: float | None = None) -> Iterator[None]:
-    """Say which film and second an error comes from."""
+def _located(template: Template, t: float | None = None) -> Iterator[None]:
+    """Turn errors into RenderErrors that name the film, the scene file and the second."""
     from spritz_cli.templating import TemplateError
 
     try:
@@ -131,7 +139,7 @@ def _told(template: Template, t: float | None = None) -> Iterator[None]:
         line = getattr(exc, "lineno", None)
         scene = template.fallback_static + (f":{line}" if line else "")
         when = "" if t is None else f" at {t:.2f} s"
-        hint = getattr(exc, "hint", "") or f"Mend svg_templates/{scene}."
+        hint = getattr(exc, "hint", "") or f"Fix svg_templates/{scene}."
         raise RenderError(f"{template.name} ({scene}){when}: {exc}", hint=hint) from exc
 
 
@@ -139,12 +147,12 @@ def _text_width(words: str, style: str) -> float:
     from spritz_cli.scene.text import width
 
     size, weight = tokens.TYPE[style]
-    # What a macro gave is Markup, which the shaper does not take for text.
+    # A macro returns Markup, which the shaper does not accept.
     return width(str(words), size, weight)
 
 
 def _figure(value: float, item: KeyFigure) -> str:
-    """Write a number on its way to a key figure, with as many decimals as that has."""
+    """Format a number that counts towards a key figure, with the decimals of that figure."""
     if item.format in ("usd", "usd2"):
         return usd(value, 2 if item.format == "usd2" else 0)
     places = 2 if item.format == "pct2" else len(f"{item.value:.2f}".rstrip("0").partition(".")[2])
@@ -152,7 +160,7 @@ def _figure(value: float, item: KeyFigure) -> str:
 
 
 def _wrapped(words: str, style: str, width: float) -> list[str]:
-    """Break words into lines that are at most `width` px wide."""
+    """Break words into lines of at most `width` px; a longer word has a line of its own."""
     lines = [""]
     for word in words.split():
         longer = f"{lines[-1]} {word}".strip()
@@ -164,7 +172,7 @@ def _wrapped(words: str, style: str, width: float) -> list[str]:
 
 
 def _zone_blend(percent: float, low: float, mid: float, tone: str, soft: float = 4.0) -> str:
-    """Return the green, amber or coral of a percent, cross-faded around the zone borders."""
+    """Return green, amber or coral (#rrggbb) for a percentage, blended at the zone borders."""
     green, amber, coral = (tokens.COLOURS[name + tone] for name in ("green", "amber", "coral"))
     lower = blend((percent - low) / soft, green, amber)
     return blend((percent - mid) / soft, lower, coral)

@@ -1,4 +1,4 @@
-"""The one font. Apart from `text`, since a plan asks for its digest and shapes nothing."""
+"""The bundled font. Separate from `text`, because a plan needs its digest but no shaper."""
 
 from __future__ import annotations
 

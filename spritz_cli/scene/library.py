@@ -1,4 +1,4 @@
-"""The SVG scenes of one folder, without all that draws them until one is opened."""
+"""The SVG scenes of one folder; the drawing engine is imported when one is opened."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from spritz_cli.models import Template
 from spritz_cli.scene.sources import SceneSources
 
 if TYPE_CHECKING:
-    from spritz_cli.scene.drawing import Scene, Studio
+    from spritz_cli.scene.drawing import Scene, SceneLoader
 
 
 class SceneLibrary:
@@ -26,11 +26,11 @@ class SceneLibrary:
 
     def open(self, template: Template) -> Scene:
         """Return the scene that draws a template."""
-        return self._studio.open(template)
+        return self._loader.open(template)
 
     @cached_property
-    def _studio(self) -> Studio:
-        # A plan only asks for sources.
-        from spritz_cli.scene.drawing import Studio
+    def _loader(self) -> SceneLoader:
+        # Imported here, because a plan needs only the sources.
+        from spritz_cli.scene.drawing import SceneLoader
 
-        return Studio(self.folder)
+        return SceneLoader(self.folder)

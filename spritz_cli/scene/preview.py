@@ -1,4 +1,4 @@
-"""Looking at a scene without making the film."""
+"""Pictures of a scene without making its film: one frame, a contact sheet, the kit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from spritz_cli.scene.library import SceneLibrary
 SHEET_COLUMNS = 4
 SHEET_SCALE = 0.5
 
-#: Draws every macro of the kit, and belongs to no film.
+#: A scene that draws every macro of the kit; it belongs to no film.
 KIT_SAMPLES = "kit/samples.svg.j2"
 
 
@@ -40,19 +40,19 @@ def contact_sheet(
 
 
 def kit_sheet(library: SceneLibrary, path: Path) -> None:
-    """Write a PNG with every macro of the kit at the beginning, middle and end of its progress."""
-    svg = library.open(_film_of(KIT_SAMPLES)).svg(0.0)
-    found = re.search(r'<svg [^>]*width="(\d+)" height="(\d+)"', svg)
-    if not found:
-        raise RenderError(f"{KIT_SAMPLES}: its svg has no width and height")
-    width, height = int(found[1]), int(found[2])
+    """Write a PNG with every macro of the kit at the start, middle and end of its progress."""
+    svg = library.open(_blank_template(KIT_SAMPLES)).svg(0.0)
+    size = re.search(r'<svg [^>]*width="(\d+)" height="(\d+)"', svg)
+    if not size:
+        raise RenderError(f"{KIT_SAMPLES}: its <svg> has no width and height")
+    width, height = int(size[1]), int(size[2])
     canvas = Canvas(width, height)
     canvas.show(parse(svg))
     poster.save_png(poster.picture(canvas.pixels, width, height), path)
 
 
-def _film_of(scene: str) -> Template:
-    """Return a template that says nothing and shows a scene."""
+def _blank_template(scene: str) -> Template:
+    """Return a template without texts that shows a scene."""
     return Template(
         persona="kit",
         topic="samples",
@@ -72,7 +72,7 @@ def _film_of(scene: str) -> Template:
 
 def _picture(scene: Scene, t: float) -> Image.Image:
     canvas = Canvas(tokens.WIDTH, tokens.HEIGHT)
-    canvas.show(parse(scene.svg(t)))
+    scene.show(canvas, scene.svg(t), t)
     return poster.picture(canvas.pixels, tokens.WIDTH, tokens.HEIGHT)
 
 

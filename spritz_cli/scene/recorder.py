@@ -1,4 +1,4 @@
-"""Single elements, read by CairoSVG once, that cairo can then paint anywhere."""
+"""Reads single elements with CairoSVG, once, into recordings that cairo can paint anywhere."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ except OSError as exc:
         "apk add cairo (Alpine), brew install cairo (macOS).",
     ) from exc
 
-#: The canvas takes cairo from here, so that its absence is told in one place.
+#: The canvas imports cairocffi from here, so that one place reports a missing libcairo.
 __all__ = ["Extents", "Recorder", "Recording", "cairocffi"]
 
 cairo, _new = cairocffi.cairo, cairocffi.ffi.new
@@ -50,11 +50,11 @@ class Stroke(NamedTuple):
 
     @property
     def reach(self) -> float:
-        """How far from the path it may ink; cairo could tell exactly, but only by drawing it."""
+        """Upper bound on how far from the path there is ink; the exact one would need a drawing."""
         corner = self.miter_limit if self.join == cairocffi.LINE_JOIN_MITER else 1.0
         return max(corner, math.sqrt(2)) * self.width / 2
 
-    def hand_to(self, pen: Any) -> None:
+    def apply_to(self, pen: Any) -> None:
         cairo.cairo_set_source(pen, _pointer(self.source))
         cairo.cairo_set_line_width(pen, self.width)
         cairo.cairo_set_line_cap(pen, self.cap)
@@ -64,22 +64,22 @@ class Stroke(NamedTuple):
 
 
 class Recording(NamedTuple):
-    """The outline of an element and what it is painted with, in the element's own coordinates."""
+    """The outline of an element and its paints, in the element's own coordinates."""
 
     extents: Extents | None
-    """x, y, width, height of the ink; None when there is nothing to see."""
+    """x, y, width, height of the ink; None if nothing is visible."""
     path: Any = None
     fill: Any = None
     fill_rule: int = cairocffi.FILL_RULE_WINDING
     stroke: Stroke | None = None
 
     def paint(self, context: Any, matrix: Matrix) -> None:
-        """Draw it where the matrix places it."""
-        # Each method of cairocffi asks for the status: half the time of a small shape.
+        """Paint the element where the matrix places it."""
+        # Not by cairocffi's methods: each checks the status, half the time of a small shape.
         pen = _pointer(context)
         cairo.cairo_save(pen)
         if matrix[:4] == IDENTITY[:4]:
-            # Most marks only move.
+            # Most marks are only translated.
             cairo.cairo_translate(pen, matrix[4], matrix[5])
         else:
             cairo.cairo_transform(pen, _new("cairo_matrix_t *", matrix))
@@ -89,19 +89,19 @@ class Recording(NamedTuple):
             cairo.cairo_set_fill_rule(pen, self.fill_rule)
             cairo.cairo_fill_preserve(pen)
         if self.stroke is not None:
-            self.stroke.hand_to(pen)
+            self.stroke.apply_to(pen)
             cairo.cairo_stroke_preserve(pen)
-        # A clip that is set next would take what is left of the path for its own.
+        # A path that is left over would become part of the next clip.
         cairo.cairo_new_path(pen)
         cairo.cairo_restore(pen)
         _check_status(context)
 
 
 class Recorder(cairosvg.surface.Surface):  # type: ignore[misc]
-    """CairoSVG's reading of single elements, without its document and text layout."""
+    """CairoSVG's reader of single elements, without its document and text layout."""
 
     def __init__(self, width: int, height: int) -> None:
-        # The base class would parse a document here; its other fields are these.
+        # Not the constructor of the base class: it parses a document. These are its other fields.
         self.context_width, self.context_height = width, height
         self.cursor_position, self.cursor_d_position = [0, 0], [0, 0]
         self.text_path_width = 0
@@ -110,12 +110,13 @@ class Recorder(cairosvg.surface.Surface):  # type: ignore[misc]
         self.parent_node = self._old_parent_node = None
         self.dpi, self.font_size, self.stroke_and_fill = 96, 16, False
         self.map_rgba = self.map_image = None
-        # Nothing is ever drawn on it: it holds the outline and the paints of one element.
-        self._desk = cairocffi.Context(cairocffi.ImageSurface(cairocffi.FORMAT_A8, 1, 1))
+        # Holds the outline and the paints of one element; nothing is drawn on it.
+        self._scratch = cairocffi.Context(cairocffi.ImageSurface(cairocffi.FORMAT_A8, 1, 1))
 
     def record(self, leaf: Leaf) -> Recording:
+        """Return the recording of a leaf; raises RenderError if it cannot be drawn."""
         check(leaf)
-        self.context = self._desk
+        self.context = self._scratch
         self.gradients = {dict(paint.attributes)["id"]: _tree(paint) for paint in leaf.paints}
         node = _Node(_OUTLINE if leaf.tag == "text" else leaf.tag, leaf.attributes, leaf.text)
         self.context.save()
@@ -131,29 +132,30 @@ class Recorder(cairosvg.surface.Surface):  # type: ignore[misc]
         """Add the outline of a clip path to the context's path."""
         self.context, self.font_size = context, 16
         for child in clip.children:
-            # Whatever else it may have, such as a transform, is left to CairoSVG.
+            # A child with other attributes, such as a transform, is left to CairoSVG.
             node = _Node(child.tag, child.attributes)
             trace = self._trace if USUAL.issuperset(node) else self.draw
             trace(node)
 
     def extents(self, clip: Definition) -> Extents:
-        # An arc leaves its tolerance to whatever is traced next.
-        self._desk.save()
-        self._desk.new_path()
-        self.trace(self._desk, clip)
-        self._desk.restore()
-        x0, y0, x1, y1 = self._desk.path_extents()
+        """Return x, y, width, height of a clip path, in its own coordinates."""
+        # Save and restore: an arc changes the tolerance of the context.
+        self._scratch.save()
+        self._scratch.new_path()
+        self.trace(self._scratch, clip)
+        self._scratch.restore()
+        x0, y0, x1, y1 = self._scratch.path_extents()
         return x0, y0, x1 - x0, y1 - y0
 
     def _record(self, node: _Node) -> Recording:
         self.font_size = size(self, node.get("font-size", "16"))
-        self._desk.new_path()
+        self._scratch.new_path()
         self._trace(node)
-        path = _copied_path(self._desk)
+        path = _copied_path(self._scratch)
         fill, stroke = self._fill(node), self._stroke(node)
         visible = path.num_data and (fill or stroke)
         reach = stroke.reach if stroke else 0.0
-        extents = _around(self._desk.path_extents(), reach) if visible else None
+        extents = _around(self._scratch.path_extents(), reach) if visible else None
         rule = _RULES.get(node.get("fill-rule", ""), cairocffi.FILL_RULE_WINDING)
         return Recording(extents, path, fill, rule, stroke)
 
@@ -195,11 +197,11 @@ def _solid(colour: str, opacity: float) -> Any:
 
 
 def _pointer(thing: Any) -> Any:
-    return thing._pointer  # noqa: SLF001 - what cairocffi documents for calls of one's own
+    return thing._pointer  # noqa: SLF001 - cairocffi documents it for direct calls
 
 
 def _check_status(context: Any) -> None:
-    context._check_status()  # noqa: SLF001 - as its own methods do after each call
+    context._check_status()  # noqa: SLF001 - its own methods do so after each call
 
 
 def _copied_path(context: Any) -> Any:
@@ -218,7 +220,7 @@ _JOINS = {"round": cairocffi.LINE_JOIN_ROUND, "bevel": cairocffi.LINE_JOIN_BEVEL
 
 
 class _Node(dict[str, str]):
-    """What CairoSVG's drawing functions need of an element."""
+    """The parts of an element that CairoSVG's drawing functions read."""
 
     def __init__(self, tag: str, attributes: Iterable[tuple[str, str]], text: str = "") -> None:
         super().__init__(attributes)
@@ -233,13 +235,13 @@ class _Node(dict[str, str]):
 
 def _tree(definition: Definition) -> _Node:
     if definition.tag not in GRADIENTS | {"stop"}:
-        raise RenderError(f"<{definition.tag}> is no paint server")
+        raise RenderError(f"<{definition.tag}> is not a paint server")
     node = _Node(definition.tag, definition.attributes)
     node.children = [_tree(child) for child in definition.children]
     return node
 
 
-#: What CairoSVG looks references up in; only gradients are ever filled.
+#: Fields in which CairoSVG looks up references; only `gradients` is ever filled.
 _REGISTRIES = (
     *("tree_cache", "markers", "patterns", "masks"),
     *("filters", "images", "paths", "gradients"),
@@ -250,7 +252,7 @@ _ANCHORS = {"start": 0.0, "middle": -0.5, "end": -1.0}
 
 
 def _outline(surface: Any, node: _Node) -> None:
-    """Trace a line of text as outlines, as CairoSVG's own tags trace theirs."""
+    """Trace a line of text as outlines; called like CairoSVG's own tag functions."""
     size = float(node.get("font-size", 28))
     line = text.shape(node.text, int(node.get("font-weight", 600)))
     x = float(node.get("x", 0)) + _ANCHORS[node.get("text-anchor", "start")] * line.width * size
@@ -277,7 +279,7 @@ _COMMANDS = {
 
 @cache
 def _path(outline: text.Outline) -> tuple[Any, Any]:
-    """Return a glyph as cairo reads it in one call, and the memory that this points into."""
+    """Return a glyph as a cairo_path_t, and the memory that it points into."""
     parts = []
     for command, numbers in outline.steps:
         parts.append(_HEADER.pack(_COMMANDS[command], 1 + len(numbers) // 2))
@@ -287,7 +289,7 @@ def _path(outline: text.Outline) -> tuple[Any, Any]:
     return _new("cairo_path_t *", path), data
 
 
-#: The two shapes of a cairo_path_data_t.
+#: The two layouts of a cairo_path_data_t.
 _HEADER, _POINT = Struct("ii8x"), Struct("dd")
 
 cairosvg.surface.TAGS[_OUTLINE] = _outline

@@ -1,6 +1,7 @@
-"""The files that a scene is made of, without Jinja2: every plan asks, and none of them draws.
+"""The files that a scene is made of, found without Jinja2.
 
-To load Jinja2 and to parse all scenes takes longer than all the rest of a plan.
+Every plan needs them, and no plan draws. Importing Jinja2 and parsing all scenes would take
+longer than the rest of a plan.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ class SceneSources:
     def digests(self, scene: str) -> dict[str, str]:
         """Return the SHA-256 of the scene file and of every file it includes, by name.
 
-        A name that is put together while the scene is drawn cannot be found.
+        A name that is computed while the scene is drawn is not found. Raises UsageError for
+        a file that does not exist.
         """
         names: set[str] = set()
         waiting = [scene]

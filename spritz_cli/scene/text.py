@@ -1,8 +1,7 @@
 """Text as outlines of the bundled font: shaped by HarfBuzz, filled by cairo.
 
-Shaping gives kerning, tabular digits and the exact weight of the variable
-font, and needs neither fontconfig nor a font on the system, so that a line
-looks the same on every machine.
+Shaping gives kerning, tabular digits and the exact weight of the variable font. It needs
+neither fontconfig nor a system font, so a line looks the same on every machine.
 """
 
 from __future__ import annotations
@@ -14,11 +13,7 @@ from functools import cache
 import uharfbuzz
 
 from spritz_cli.errors import RenderError
-from spritz_cli.scene.font import (
-    FAMILY as FAMILY,
-    font_digest as font_digest,
-    font_file as font_file,
-)
+from spritz_cli.scene.font import FAMILY, font_file
 
 FEATURES = {"kern": True, "tnum": True, "liga": False}
 WEIGHTS = range(300, 901)
@@ -29,14 +24,14 @@ Step = tuple[str, tuple[float, ...]]
 
 @dataclass(frozen=True, eq=False)
 class Outline:
-    """A glyph of one weight. There is one of each, so that it is compared by identity."""
+    """A glyph of one weight. There is one object for each, so identity is equality."""
 
     steps: tuple[Step, ...]
 
 
 @dataclass(frozen=True)
 class Line:
-    """One shaped line: `width` in em, and each glyph's place on the baseline with its outline."""
+    """One shaped line: its `width`, and each glyph as x, y and outline. All in em."""
 
     width: float
     glyphs: tuple[tuple[float, float, Outline], ...]
@@ -65,9 +60,9 @@ def shape(text: str, weight: int) -> Line:
     return Line(x / _em(), tuple(glyphs))
 
 
-def width(text: str, size: float, weight: int, letter_spacing: float = 0.0) -> float:
+def width(text: str, size: float, weight: int) -> float:
     """Return the width of one line in px at `size` px."""
-    return shape(text, weight).width * size + letter_spacing * max(0, len(text) - 1)
+    return shape(text, weight).width * size
 
 
 def missing_glyphs(text: str) -> tuple[str, ...]:
@@ -120,7 +115,7 @@ def _draw_functions() -> uharfbuzz.DrawFuncs:
 
 
 class _Pen:
-    """Collects an outline in em units; cairo knows no quadratic curves, so they become cubic."""
+    """Collects an outline in em units; quadratic curves become cubic, as cairo needs them."""
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
@@ -139,8 +134,8 @@ class _Pen:
 
 
 def _em_units(coordinates: Iterable[float]) -> Iterable[float]:
-    # Rounded to a fraction of a font unit, so that the last bits of another
-    # compiler's float arithmetic never reach a pixel.
+    # Rounded to hundredths of a font unit: compilers differ in the last bits of float
+    # arithmetic, and these must not reach a pixel.
     for index, value in enumerate(coordinates):
         sign = -1 if index % 2 else 1
         yield sign * round(value, 2) / _em()

@@ -87,12 +87,12 @@ def wave_once(p: float) -> float:
 
 
 def px(value: float) -> Markup:
-    """Format a coordinate: two decimals, so that what stands still also reads the same."""
+    """Format a coordinate with two decimals, so that an element at rest keeps its text."""
     text = f"{value:.2f}".rstrip("0").rstrip(".")
     return Markup("0" if text == "-0" else text)  # noqa: S704 - digits
 
 
-#: What a scene sees of a moment besides `t` and `D`.
+#: The names of a moment that a scene sees besides `t` and `D`.
 VERBS = (
     *("progress", "along", "shown", "presence", "takeaway", "still"),
     *("fade", "rise", "swap", "slide", "drop", "pop", "dim"),
@@ -102,10 +102,10 @@ VERBS = (
 
 @dataclass(frozen=True)
 class Moment:
-    """One instant of a film and the verbs seen from it.
+    """One instant of a film, and the verbs evaluated at it.
 
-    `t` and `duration` are seconds. Every verb takes the second at which it
-    starts; `out` is the second by which the thing has gone again.
+    `t` and `duration` are seconds. Every verb takes the second at which it starts;
+    `out` is the second by which the element has disappeared.
     """
 
     t: float
@@ -118,7 +118,7 @@ class Moment:
 
     @property
     def still(self) -> float:
-        """The second from which nothing moves any more."""
+        """The second from which nothing moves."""
         return round(self.duration - 2.4, 3)
 
     def progress(self, start: float, seconds: float, easing: str = "in_out_cubic") -> float:
@@ -126,7 +126,7 @@ class Moment:
         return EASINGS[easing](clamp((self.t - start) / seconds))
 
     def along(self, *stops: tuple[float, float], easing: str = "in_out_cubic") -> float:
-        """Return a value led through (second, value) stops, eased from one to the next."""
+        """Return a value interpolated through (second, value) stops, each step eased."""
         value = stops[0][1]
         for (start, before), (end, after) in pairwise(stops):
             if self.t >= start:
@@ -134,28 +134,28 @@ class Moment:
         return value
 
     def shown(self, start: float, out: float | None = None) -> bool:
-        """Tell whether something that comes at `start` and is gone at `out` is to be drawn."""
+        """Whether to draw an element that appears at `start` and is gone at `out`."""
         return self.t >= start and (out is None or self.t < out)
 
     def fade(self, start: float, out: float | None = None, seconds: float = 0.3) -> Markup:
-        """Opacity only."""
+        """Fade in over `seconds`, and out by `out`."""
         return _attributes(opacity=self.presence(start, out, seconds))
 
     def rise(self, start: float, out: float | None = None, by: float = RISE_PX) -> Markup:
-        """Up by 24 px and in, 0.5 s; out again by opacity."""
+        """Fade in while rising 24 px, 0.5 s; fade out by `out`."""
         p = self.progress(start, 0.5, "out_cubic")
         return _attributes(0, by * (1 - p), opacity=min(p, self._left(out)))
 
     def swap(self, start: float, out: float | None = None) -> Markup:
-        """The new comes up 16 px and in while the old goes up 16 px and out, 0.4 s."""
+        """Fade in while rising 16 px, 0.4 s; at `out`, fade out while rising 16 px more."""
         p = self.progress(start, 0.4, "out_cubic")
-        gone = 0.0 if out is None else self.progress(out - 0.2, 0.4, "in_out_cubic")
-        # The old one is gone halfway, so that two numbers never lie on each other.
-        opacity = min(clamp(2 * p - 1) if start > 0 else 1.0, 1 - clamp(2 * gone))
-        return _attributes(0, SWAP_PX * (1 - p) - SWAP_PX * gone, opacity=opacity)
+        leaving = 0.0 if out is None else self.progress(out - 0.2, 0.4, "in_out_cubic")
+        # The old element is gone halfway, so that two numbers never overlap.
+        opacity = min(clamp(2 * p - 1) if start > 0 else 1.0, 1 - clamp(2 * leaving))
+        return _attributes(0, SWAP_PX * (1 - p) - SWAP_PX * leaving, opacity=opacity)
 
     def slide(self, start: float, dx: float = 0, dy: float = 0, seconds: float = 0.7) -> Markup:
-        """In from `dx`, `dy` px away."""
+        """Slide in from `dx`, `dy` px away."""
         p = self.progress(start, seconds)
         return _attributes(dx * (1 - p), dy * (1 - p), opacity=1.0 if self.t >= start else 0.0)
 
@@ -186,34 +186,34 @@ class Moment:
         return self.progress(start, seconds)
 
     def count(self, start: float, before: float, after: float, seconds: float = 1.0) -> float:
-        """Return the number on the way from `before` to `after`; lands exactly."""
+        """Return a number that counts from `before` to exactly `after`."""
         return mix(self.progress(start, seconds, "out_cubic"), before, after)
 
     def dim(self, start: float, out: float | None = None) -> Markup:
-        """Down to 35 %, and back by `out`."""
+        """Dim to 35 %, and back to full opacity by `out`."""
         p = self.progress(start, 0.3)
         back = 0.0 if out is None else self.progress(out - 0.3, 0.3)
         return _attributes(opacity=mix(p * (1 - back), 1.0, DIMMED))
 
     def presence(self, start: float, out: float | None = None, seconds: float = 0.3) -> float:
-        """Return the opacity of something that fades in at `start` and is gone at `out`."""
+        """Return the opacity of an element that fades in at `start` and is gone at `out`."""
         return min(clamp((self.t - start) / seconds), self._left(out))
 
     def wave(self, period: float, until: float | None = None) -> float:
-        """Return an ambient swing from -1 to 1 that eases to rest by `until` (the final hold)."""
+        """Return an ambient swing, -1 to 1, that comes to rest by `until` (the final hold)."""
         end = self.still if until is None else until
         calm = 1 - ease_in_out_cubic(clamp((self.t - end + 1.2) / 1.2))
         return calm * math.sin(2 * math.pi * self.t / period)
 
     def drift(self, speed: float, until: float | None = None) -> float:
-        """Return how far something has come at `speed` px/s that rolls out to rest by `until`."""
+        """Return the px covered at `speed` px/s, slowing down to rest by `until`."""
         end = self.still if until is None else until
         rest = 1.5
         rolled = clamp((self.t - end + rest) / rest)
         return speed * (min(self.t, end - rest) + rest * (rolled - rolled * rolled / 2))
 
     def verbs(self) -> dict[str, Any]:
-        """Return what a scene sees: `t`, `D` and every verb by name."""
+        """Return the names that a scene sees: `t`, `D` and every verb."""
         return {"t": self.t, "D": self.duration} | {name: getattr(self, name) for name in VERBS}
 
     def _left(self, out: float | None) -> float:
@@ -233,4 +233,4 @@ def _attributes(dx: float = 0, dy: float = 0, *, opacity: float = 1, scale: floa
         steps.append(f"scale({scale:.4f})")
     transform = f' transform="{" ".join(steps)}"' if steps else ""
     shown = f' opacity="{opacity:.3f}"' if opacity < 1 else ""
-    return Markup(transform + shown)  # noqa: S704 - only numbers of our own
+    return Markup(transform + shown)  # noqa: S704 - only formatted numbers

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 WIDTH, HEIGHT, FPS = 1280, 720, 30
 
-#: Colour tokens; -7 is for text and outlines, -5 for fills, -1 for tints.
+#: Colour tokens; _7 is for text and outlines, _5 for fills, _1 for tints.
 COLOURS = MappingProxyType(
     {
         "paper": "#FBF8F2",

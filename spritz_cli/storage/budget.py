@@ -179,6 +179,10 @@ class DailyBudget:
         self._settle = redis.register_script(_CHARGE + _SETTLE)
         self._release = redis.register_script(_CHARGE + _RELEASE)
 
+    def without_cap(self) -> DailyBudget:
+        """Return the same budget for an order that may exceed the cap: it counts all the same."""
+        return DailyBudget(self._redis, self._prefix, None, clock=self._clock)
+
     def today(self) -> Day:
         """Return the charges of today, by the server's clock."""
         number, (_, flat) = self._ask_today(self._read, lambda _: [])

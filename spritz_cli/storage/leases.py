@@ -13,7 +13,6 @@ import threading
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from spritz_cli.errors import InfrastructureError, LeaseLost, RedisUnavailable
@@ -223,12 +222,7 @@ class Lease:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
 
     def _keep(self) -> None:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, get_args
 
-from spritz_cli.errors import InfrastructureError
+from spritz_cli.errors import InfrastructureError, UnknownTemplate
 from spritz_cli.models import MANIFEST_SCHEMA, Status, Template, Video, manifest_key
 from spritz_cli.storage.leases import Lease, Leases
 from spritz_cli.storage.redis.connection import connect
@@ -23,6 +23,7 @@ from spritz_cli.storage.redis.scripts import milliseconds
 
 if TYPE_CHECKING:
     from redis import Redis
+    from redis.client import Pipeline
 
 #: Seconds until an entry with status "processing" expires.
 PROCESSING_SECONDS = 600.0
@@ -134,6 +135,31 @@ class VideoManifest:
         answers = self._ask(templates, "pttl")
         return [millis / 1000 if millis >= 0 else None for millis in answers]
 
+    def look_up(self, persona: str, topic: str) -> Video | None:
+        """Return the entry as `peek` does, for whoever has no catalog at hand.
+
+        Raises UnknownTemplate for what is not among the templates that were announced last.
+        """
+        name = self._key(manifest_key(persona, topic))
+        with redis_errors():
+            pipeline = self._redis.pipeline(transaction=False)
+            pipeline.hgetall(name)
+            pipeline.exists(self._templates)
+            pipeline.sismember(self._templates, f"{persona}/{topic}")
+            stored, announced, known = _answers(pipeline)
+            if announced and known == 0:
+                raise UnknownTemplate.among(persona, topic, self._announced())
+        return _video(name, stored)
+
+    def announce(self, templates: Iterable[Template]) -> None:
+        """Replace the names that `look_up` knows by those of the whole catalog."""
+        names = [template.name for template in templates]
+        with redis_errors():
+            pipeline = self._redis.pipeline(transaction=True)
+            pipeline.delete(self._templates)
+            pipeline.sadd(self._templates, *names)
+            pipeline.execute()
+
     def entries(self) -> Iterator[Video]:
         """Yield every entry, even of templates that the catalog no longer has.
 
@@ -236,12 +262,11 @@ class VideoManifest:
             pipeline = self._redis.pipeline(transaction=False)
             for item in items:
                 getattr(pipeline, command)(self._key(item.key))
-            answers = pipeline.execute(raise_on_error=False)
-            for answer in answers:
-                # One key of another type must not hide all the others.
-                if isinstance(answer, Exception) and not is_wrong_type(answer):
-                    raise answer
-            return answers
+            return _answers(pipeline)
+
+    def _announced(self) -> list[tuple[str, str]]:
+        names = sorted(map(str, self._redis.smembers(self._templates)))
+        return [(persona, topic) for persona, _, topic in (name.partition("/") for name in names)]
 
     def _key(self, key: str) -> str:
         return f"{self._prefix}{key}"
@@ -249,6 +274,10 @@ class VideoManifest:
     @property
     def _counters(self) -> str:
         return f"{self._prefix}stats"
+
+    @property
+    def _templates(self) -> str:
+        return f"{self._prefix}templates"
 
     @property
     def _entry_pattern(self) -> re.Pattern[str]:
@@ -291,6 +320,15 @@ def _video(name: str, stored: Mapping[str, str] | Exception) -> Video | None:
         # An entry without its mandatory fields counts as missing: the film is made again.
         _log.warning("%s in Redis is damaged and is ignored", name)
         return None
+
+
+def _answers(pipeline: Pipeline) -> list[Any]:
+    answers: list[Any] = pipeline.execute(raise_on_error=False)
+    for answer in answers:
+        # A key that holds something else must not hide all the others.
+        if isinstance(answer, Exception) and not is_wrong_type(answer):
+            raise answer
+    return answers
 
 
 def _require_known_schema(name: str, stored: Mapping[str, str]) -> None:

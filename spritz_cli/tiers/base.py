@@ -1,46 +1,33 @@
-"""What a tier of the fallback chain promises."""
+"""The interface of a tier of the fallback chain."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from spritz_cli.errors import VidgenError
-from spritz_cli.models import FREE, MicroUSD, RenderedFilm, Template, Tier
+from spritz_cli.models import FREE, MicroUSD, Obstacle, RenderedFilm, Spending, Template, Tier
 
 
 class Progress(Protocol):
-    """Called with the share of the work that is done, 0 to 1, and what is being done."""
+    """Callback of a tier: the share of the work that is done, 0 to 1, and the current stage."""
 
     def __call__(self, share: float, stage: str = "drawing") -> None: ...
 
 
 class TierUnavailable(VidgenError):
-    """A tier cannot make this film now; `reason` is what the manifest records.
+    """A tier cannot make this film now; `obstacle` says why and until when."""
 
-    Reasons: `not_configured`, `unpriced`, `budget`, `provider_error`, `moderation`,
-    `render_error`. Asking again makes sense after `retry_seconds`; None: not at all.
-    """
-
-    def __init__(
-        self, message: str, *, reason: str, hint: str = "", retry_seconds: float | None = 3600.0
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.reason = reason
-        self.retry_seconds = retry_seconds
+    def __init__(self, obstacle: Obstacle, *, hint: str = "") -> None:
+        super().__init__(obstacle.message, hint=hint)
+        self.obstacle = obstacle
 
 
 class Offer(NamedTuple):
-    """What a tier's film of a template costs now, in micro-dollars.
-
-    Before `wait_until` (epoch seconds) the tier is not to be asked, because of
-    `reason` and `error`.
-    """
+    """The price of a tier's film of a template now, and the obstacle to making it, if any."""
 
     cost_micros: MicroUSD = FREE
-    wait_until: float = 0.0
-    reason: str = ""
-    error: str = ""
+    obstacle: Obstacle | None = None
 
 
 class FilmTier(Protocol):
@@ -53,4 +40,15 @@ class FilmTier(Protocol):
     @property
     def name(self) -> Tier: ...
 
-    def make(self, template: Template, scratch: Path, progress: Progress) -> RenderedFilm: ...
+    def inputs(self, template: Template) -> dict[str, Any] | None:
+        """Return everything that a film would be made from; None if the tier cannot make it."""
+
+    def drawing(self, template: Template) -> dict[str, Any]:
+        """Return the drawn part of `inputs`, even if the tier cannot make the film."""
+
+    def offer(self, template: Template) -> Offer:
+        """Return the price of a film; asks no provider."""
+
+    def make(
+        self, template: Template, scratch: Path, progress: Progress, spending: Spending
+    ) -> RenderedFilm: ...

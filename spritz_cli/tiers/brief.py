@@ -11,7 +11,7 @@ from spritz_cli.scene import tokens
 from spritz_cli.storage.footage import CHARGED, FootageStore, Order
 
 if TYPE_CHECKING:
-    from spritz_cli.videos_api.profiles import Profile
+    from spritz_cli.videos_api.profile import Profile
 
 #: Models garble letters and digits, so vidgen draws all words and numbers itself.
 _RULES = (

@@ -28,7 +28,7 @@ from spritz_cli.scene import tokens
 from spritz_cli.storage.footage import FootageStore, Order
 from spritz_cli.tiers.base import Progress, TierUnavailable
 from spritz_cli.tiers.compositing import LEAST_SHARE
-from spritz_cli.tiers.provider import Provider, declined, unavailable
+from spritz_cli.tiers.provider import Provider
 from spritz_cli.videos_api.client import RemoteJob, VideoRequest
 
 MAX_DOWNLOADS = 3
@@ -37,6 +37,8 @@ MAX_SENDINGS = 3
 LONGEST_RATE_LIMIT = 120.0
 PAUSE_SECONDS = 0.5
 SOON = 600.0
+#: Until an order is asked about again whose outcome nobody knows, in seconds.
+ASK_AGAIN_SECONDS = 3600.0
 
 
 @dataclass
@@ -100,7 +102,7 @@ class Delivery:
             if others:
                 return False
             if self.provider.clock() > give_up:
-                raise unavailable("the provider was busy with other films", SOON)
+                raise self.provider.unavailable("the provider was busy with other films", SOON)
             self._pause()
         self._slots.add(order.id)
         return True
@@ -175,7 +177,7 @@ class Delivery:
         """Record that the provider refused an order, and release its money."""
         self._record(order, state="refused", error_kind=exc.kind, error=exc.message)
         self.provider.budget.release(order.day, order.id)
-        return declined(exc)
+        return self.provider.declined(exc)
 
     def _find(self, order: Order, since: float, known: Collection[str]) -> RemoteJob | None:
         try:
@@ -183,9 +185,9 @@ class Delivery:
         except ProviderError as exc:
             if order.state != "unknown":
                 self._record(order, state="unknown", error=exc.message)
-            raise TierUnavailable(
+            raise self.provider.unavailable(
                 f"it is not known whether the provider accepted an order: {exc.message}",
-                reason="provider_error",
+                ASK_AGAIN_SECONDS,
                 hint=f"${dollars(order.cost_micros)} stay held; "
                 "the next run asks the provider again.",
             ) from exc
@@ -228,17 +230,17 @@ class Delivery:
                 on_progress=partial(self._watch, order),
             )
         except StillRunning as exc:
-            raise unavailable(exc.message, SOON, exc.hint) from exc
+            raise self.provider.unavailable(exc.message, SOON, exc.hint) from exc
         except ProviderError as exc:
             self.provider.note(exc)
             if exc.kind == "lost":
                 self._write_off(order, exc)
-            raise declined(exc) from exc
+            raise self.provider.declined(exc) from exc
 
     def _failed(self, order: Order, job: RemoteJob) -> TierUnavailable:
         cause = job.error or ProviderError("the provider failed without a reason", kind="server")
         self._write_off(order, cause, job)
-        return declined(cause)
+        return self.provider.declined(cause)
 
     def _undelivered(self, order: Order, job: RemoteJob, error: str) -> TierUnavailable:
         """Record that a finished job has no usable footage; write it off after some attempts."""
@@ -246,7 +248,7 @@ class Delivery:
             self._write_off(order, ProviderError(error, kind="server"), job)
         else:
             self._record(order, state="submitted", failures=order.failures + 1, error=error)
-        return unavailable(error, SOON)
+        return self.provider.unavailable(error, SOON)
 
     def _write_off(self, order: Order, cause: ProviderError, job: RemoteJob | None = None) -> None:
         """Record that an accepted order failed. The provider may charge for it."""

@@ -13,10 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from spritz_cli.errors import EncoderKilled, RenderError
-from spritz_cli.models import FREE, RenderedFilm, Source, Template, add_up
+from spritz_cli.models import (
+    FREE,
+    NEVER,
+    Obstacle,
+    RenderedFilm,
+    Source,
+    Spending,
+    Template,
+    add_up,
+)
 from spritz_cli.scene.library import SceneLibrary
 from spritz_cli.storage.footage import FootageStore, Order
-from spritz_cli.storage.upgrades import NEVER, Owed, Upgrades
+from spritz_cli.storage.upgrades import Owed, Upgrades
 from spritz_cli.tiers.base import Offer, Progress, TierUnavailable
 from spritz_cli.tiers.brief import Brief, brief_for, footage_in_hand
 from spritz_cli.tiers.static import drawing_inputs
@@ -24,16 +33,16 @@ from spritz_cli.tiers.static import drawing_inputs
 if TYPE_CHECKING:
     from spritz_cli.tiers.provider import Provider
 
-#: The scene of what lies on footage, the same for every template.
+#: The scene that is drawn over footage, the same for every template.
 OVERLAY = "footage.svg.j2"
 
-#: Raise it when a change of compositing.py or of montages changes pixels; films are made anew.
+#: Raise it when a change of compositing or montage changes pixels: all films are then remade.
 COMPOSITOR = 1
 
 #: The share of the work that is done when the footage is there.
 FOOTAGE_SHARE = 0.5
 
-#: Until footage is looked at again that could not be drawn over.
+#: Seconds until footage is tried again that could not be drawn over.
 DAY_SECONDS = 86_400.0
 
 
@@ -55,7 +64,7 @@ class FootageTier:
         self._provider = provider
 
     def inputs(self, template: Template) -> dict[str, Any] | None:
-        """Return what the film would be made from; None without provider and footage."""
+        """Return what the film would be made from; None without a provider or footage."""
         paid_fingerprint = self._paid_fingerprint(template)
         if paid_fingerprint is None:
             return None
@@ -66,39 +75,41 @@ class FootageTier:
         return {**drawing_inputs(self._library, template, OVERLAY), "compositor": COMPOSITOR}
 
     def offer(self, template: Template) -> Offer:
-        """Return the price of the segments that nobody has ordered yet."""
+        """Return the price of the segments that are not ordered yet."""
         cost = FREE
         if wanted := self._wanted(template):
             provider, brief = wanted
             price = provider.price(brief, brief.missing(self._footage.orders(template)))
             if price is None:
-                return Offer(FREE, NEVER, "unpriced", provider.unpriced(brief))
+                return Offer(FREE, Obstacle("unpriced", provider.unpriced(brief), NEVER))
             cost = price
         paid_fingerprint = self._paid_fingerprint(template)
         owed = self._upgrades.get(template.key) if paid_fingerprint else None
         if owed is None or owed.paid_fingerprint != paid_fingerprint:
             return Offer(cost)
-        return Offer(cost, owed.retry_at, owed.reason, owed.error)
+        return Offer(cost, owed.obstacle)
 
-    def make(self, template: Template, scratch: Path, progress: Progress) -> RenderedFilm:
-        """Buy what is missing, within the budget, and draw over it."""
+    def make(
+        self, template: Template, scratch: Path, progress: Progress, spending: Spending
+    ) -> RenderedFilm:
+        """Buy what is missing, within the budget unless that is ignored, and draw over it."""
         try:
-            film = self._film(template, scratch, progress)
+            orders = self._orders(template, scratch, progress, spending)
+            film = self._film(template, orders, scratch, progress)
         except EncoderKilled:
-            # The machine's fault: no reason to leave the footage alone.
+            # The machine failed, not the footage: do not postpone the next attempt.
             raise
         except (TierUnavailable, RenderError) as exc:
-            self._upgrades.remember(
-                template.key, _owed(self._paid_fingerprint(template) or "", exc)
-            )
+            paid_fingerprint = self._paid_fingerprint(template) or ""
+            self._upgrades.remember(template.key, Owed(paid_fingerprint, _obstacle(exc)))
             raise
         self._upgrades.forget(template.key)
         return film
 
-    def _film(self, template: Template, scratch: Path, progress: Progress) -> RenderedFilm:
+    def _film(
+        self, template: Template, orders: Sequence[Order], scratch: Path, progress: Progress
+    ) -> RenderedFilm:
         from spritz_cli.tiers.compositing import clip_of, compose
-
-        orders = self._orders(template, scratch, progress)
 
         def drawn(share: float, stage: str = "drawing") -> None:
             progress(FOOTAGE_SHARE + (1 - FOOTAGE_SHARE) * share, stage)
@@ -109,7 +120,7 @@ class FootageTier:
         return film._replace(source=_source(orders))
 
     def _wanted(self, template: Template) -> tuple[Provider, Brief] | None:
-        """Return whom to ask for what; None without a provider."""
+        """Return the provider and the brief for it; None without a provider."""
         provider = self._provider
         return (
             (provider, brief_for(template, provider.profile, provider.model)) if provider else None
@@ -121,13 +132,17 @@ class FootageTier:
         found = footage_in_hand(template, self._footage)
         return found[0].paid_fingerprint if found else None
 
-    def _orders(self, template: Template, scratch: Path, progress: Progress) -> Sequence[Order]:
+    def _orders(
+        self, template: Template, scratch: Path, progress: Progress, spending: Spending
+    ) -> Sequence[Order]:
         wanted = self._wanted(template)
         if wanted is None:
             return footage_in_hand(template, self._footage) or _refuse()
         from spritz_cli.tiers.purchase import Purchase
 
         provider, brief = wanted
+        if spending == "unlimited":
+            provider = replace(provider, budget=provider.budget.without_cap())
 
         def bought(share: float, stage: str = "footage") -> None:
             progress(FOOTAGE_SHARE * share, stage)
@@ -137,18 +152,15 @@ class FootageTier:
 
 def _refuse() -> Sequence[Order]:
     raise TierUnavailable(
-        "no provider of generated footage is configured",
-        reason="not_configured",
+        Obstacle("not_configured", "no provider of generated footage is configured"),
         hint="Set VIDGEN_PROVIDER.",
     )
 
 
-def _owed(paid_fingerprint: str, exc: TierUnavailable | RenderError) -> Owed:
-    if isinstance(exc, RenderError):
-        return Owed(paid_fingerprint, "render_error", exc.message, time.time() + DAY_SECONDS)
-    wait = exc.retry_seconds
-    retry_at = NEVER if wait is None else time.time() + wait
-    return Owed(paid_fingerprint, exc.reason, exc.message, retry_at)
+def _obstacle(exc: TierUnavailable | RenderError) -> Obstacle:
+    if isinstance(exc, TierUnavailable):
+        return exc.obstacle
+    return Obstacle("render_error", exc.message, time.time() + DAY_SECONDS)
 
 
 def _source(orders: Sequence[Order]) -> Source:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from spritz_cli.errors import ProviderError, ProviderKind, UsageError
-from spritz_cli.models import MicroUSD, add_up
+from spritz_cli.models import NEVER, MicroUSD, Obstacle, add_up
 from spritz_cli.storage.budget import DailyBudget
 from spritz_cli.storage.provider_state import Circuit, Gate, Slots
 from spritz_cli.tiers.base import TierUnavailable
 from spritz_cli.tiers.brief import Brief
 from spritz_cli.videos_api.client import VideosAPI
-from spritz_cli.videos_api.profiles import Profile
+from spritz_cli.videos_api.profile import Profile
 
 #: A dead provider costs one call, not one per film of the run.
 CIRCUIT_SECONDS = 600.0
@@ -52,7 +52,7 @@ class Provider:
         try:
             return self.connect()
         except UsageError as exc:
-            raise unavailable(exc.message, 0.0, exc.hint) from exc
+            raise self.unavailable(exc.message, 0.0, exc.hint) from exc
 
     def price(self, brief: Brief, parts: Collection[int]) -> MicroUSD | None:
         """Return the price of parts of a film, None if it is not known."""
@@ -72,27 +72,31 @@ class Provider:
         """Raise TierUnavailable while the circuit is open."""
         broken = self.circuit.state()
         if broken:
-            raise unavailable(broken.message, _retry_seconds(broken.reason))
+            raise self.unavailable(broken.message, _retry_seconds(broken.reason))
 
     def note(self, exc: ProviderError) -> None:
         """Open the circuit if other requests would fail in the same way."""
         if exc.kind in _BREAKS_CIRCUIT:
             self.circuit.open(exc.kind, exc.message, CIRCUIT_SECONDS)
 
+    def unavailable(
+        self, message: str, retry_seconds: float | None, hint: str = ""
+    ) -> TierUnavailable:
+        """Return the error of a provider that cannot make a film now.
 
-def unavailable(message: str, retry_seconds: float | None, hint: str = "") -> TierUnavailable:
-    """Return the error for a provider that cannot deliver now."""
-    return TierUnavailable(message, reason="provider_error", hint=hint, retry_seconds=retry_seconds)
+        `retry_seconds` from now it may be asked again; None: not until the order changes.
+        """
+        return TierUnavailable(self._obstacle("provider_error", message, retry_seconds), hint=hint)
 
+    def declined(self, exc: ProviderError) -> TierUnavailable:
+        """Return what a provider's error means for the film."""
+        reason = "moderation" if exc.kind == "moderation" else "provider_error"
+        obstacle = self._obstacle(reason, exc.message, _retry_seconds(exc.kind))
+        return TierUnavailable(obstacle, hint=exc.hint)
 
-def declined(exc: ProviderError) -> TierUnavailable:
-    """Return the error of a film whose provider refused it."""
-    return TierUnavailable(
-        exc.message,
-        reason="moderation" if exc.kind == "moderation" else "provider_error",
-        hint=exc.hint,
-        retry_seconds=_retry_seconds(exc.kind),
-    )
+    def _obstacle(self, reason: str, message: str, retry_seconds: float | None) -> Obstacle:
+        until = NEVER if retry_seconds is None else self.clock() + retry_seconds
+        return Obstacle(reason, message, until)
 
 
 def _retry_seconds(kind: str) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spritz_cli.models import MicroUSD, add_up, dollars
+from spritz_cli.models import NEVER, MicroUSD, Obstacle, add_up, dollars
 from spritz_cli.storage.footage import CHARGED, FootageStore, Order
 from spritz_cli.tiers.base import Progress, TierUnavailable
 from spritz_cli.tiers.brief import Brief, request_digest
@@ -68,11 +68,8 @@ class Purchase:
         """Return the next attempt; TierUnavailable if it would fail in the same way."""
         moderated = failed.error_kind == "moderation"
         if moderated or failed.attempt >= MAX_ATTEMPTS:
-            raise TierUnavailable(
-                failed.error or "the provider failed",
-                reason="moderation" if moderated else "provider_error",
-                retry_seconds=None,
-            )
+            reason = "moderation" if moderated else "provider_error"
+            raise TierUnavailable(Obstacle(reason, failed.error or "the provider failed", NEVER))
         return self._new(failed.part, failed.attempt + 1)
 
     def _new(self, part: int, attempt: int) -> Order:
@@ -99,11 +96,7 @@ class Purchase:
     def _price(self, part: int) -> MicroUSD:
         cost = self.provider.price(self.brief, [part])
         if cost is None:
-            raise TierUnavailable(
-                self.provider.unpriced(self.brief),
-                reason="unpriced",
-                retry_seconds=0.0,
-            )
+            raise TierUnavailable(Obstacle("unpriced", self.provider.unpriced(self.brief)))
         return cost
 
     def _reserved(self, orders: Sequence[Order]) -> list[Order]:
@@ -137,10 +130,8 @@ class Purchase:
         left = self.provider.budget.today().left
         rest = "" if left is None else f": ${dollars(left)} of today's are left"
         return TierUnavailable(
-            f"footage for ${dollars(amount)} is over the daily budget{rest}",
-            reason="budget",
+            Obstacle("budget", f"footage for ${dollars(amount)} is over the daily budget{rest}"),
             hint="It is bought on another day, or now with --ignore-budget.",
-            retry_seconds=0.0,
         )
 
     def _give_back(self) -> None:

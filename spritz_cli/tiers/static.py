@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from spritz_cli.media import captions, ffmpeg
-from spritz_cli.models import RenderedFilm, Template
+from spritz_cli.models import RenderedFilm, Spending, Template
 from spritz_cli.scene import tokens
 from spritz_cli.scene.library import SceneLibrary
 from spritz_cli.tiers.base import Offer, Progress
@@ -41,7 +41,13 @@ class StaticTier:
         """Return an offer at no cost."""
         return Offer()
 
-    def make(self, template: Template, scratch: Path, progress: Progress) -> RenderedFilm:
+    def make(
+        self,
+        template: Template,
+        scratch: Path,
+        progress: Progress,
+        spending: Spending,  # noqa: ARG002 - drawing is free
+    ) -> RenderedFilm:
         """Write film, poster and captions; the poster is the last frame."""
         from spritz_cli.scene.drawing import held
 

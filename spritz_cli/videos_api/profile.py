@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import ROUND_CEILING, Decimal
 from typing import Literal
@@ -91,10 +91,6 @@ class Profile:
                 best[total] = min(ways)
         enough = min(total for total in best if total >= wanted)
         return tuple(sorted(best[enough][2], reverse=True))
-
-
-#: Keys of a profile in the file; its name is the key of the whole.
-PROFILE_KEYS = tuple(item.name for item in fields(Profile) if item.name != "name")
 
 
 def is_base_url(text: str) -> bool:

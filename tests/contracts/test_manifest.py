@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 from redis import Redis
 
-from spritz_cli.errors import InfrastructureError, LeaseLost, RedisUnavailable
+from spritz_cli.errors import InfrastructureError, LeaseLost, RedisUnavailable, UnknownTemplate
 from spritz_cli.models import Video
 from spritz_cli.storage.leases import Leases
 from spritz_cli.storage.manifest import VideoManifest
@@ -228,6 +228,41 @@ def test_a_mangled_entry_counts_as_none(any_redis: Redis) -> None:
     manifest = VideoManifest(any_redis)
     assert manifest.peek(TEMPLATE.persona, TEMPLATE.topic) is None
     assert list(manifest.entries()) == []
+
+
+def test_who_has_no_catalog_looks_films_up_among_the_announced_templates(any_redis: Redis) -> None:
+    publish(any_redis, ready())
+    manifest = VideoManifest(any_redis)
+    manifest.announce([OTHER])
+    manifest.announce([TEMPLATE])
+
+    assert manifest.look_up(TEMPLATE.persona, TEMPLATE.topic) == ready()
+    with pytest.raises(UnknownTemplate, match="Unknown topic: balance_transfer") as caught:
+        manifest.look_up(OTHER.persona, OTHER.topic)
+    assert caught.value.hint == "Known: credit_utilization."
+
+
+def test_a_look_up_counts_and_touches_nothing(any_redis: Redis) -> None:
+    publish(any_redis, ready())
+    manifest = VideoManifest(any_redis)
+    manifest.look_up(TEMPLATE.persona, TEMPLATE.topic)
+
+    assert manifest.stats()["hits"] == 0
+    assert manifest.peek(TEMPLATE.persona, TEMPLATE.topic) == ready()
+
+
+def test_before_templates_are_announced_each_may_be_one(any_redis: Redis) -> None:
+    manifest = VideoManifest(any_redis)
+    assert manifest.look_up("nobody", "nothing") is None
+    any_redis.set("video:templates", "a string")
+    assert manifest.look_up("nobody", "nothing") is None
+
+
+def test_an_announcement_replaces_whatever_has_its_key(any_redis: Redis) -> None:
+    any_redis.set("video:templates", "a string")
+    VideoManifest(any_redis).announce([TEMPLATE, OTHER])
+
+    assert any_redis.smembers("video:templates") == {TEMPLATE.name, OTHER.name}
 
 
 def test_other_keys_are_no_entries(any_redis: Redis) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from spritz_cli.errors import StorageError
 from spritz_cli.films.cleanup import ORPHANED, apply_cleanup, plan_cleanup
+from spritz_cli.films.studio import Studio
 from spritz_cli.models import ObjectPath, Template, Video
 from spritz_cli.storage.files.base import DiskFiles, Files
 from spritz_cli.storage.footage import FootageStore, Order
@@ -268,15 +269,16 @@ def test_a_cleanup_deletes_what_was_replaced_and_keeps_the_rest(place: Place) ->
         with leases.acquire(template.key) as lease:
             manifest.publish(video, lease)
     later = datetime.fromtimestamp(time.time() + 7200, UTC)
-    plan = plan_cleanup(store, manifest, None, leases, quota_bytes=10**9, now=later)
+    studio = Studio(store, manifest, leases, (), clock=lambda: later)
+    plan = plan_cleanup(studio, None, quota_bytes=10**9)
     names = [
         str(item.path).removeprefix(f"{store.location}/{old.name}/") for item in plan.deletions
     ]
     assert names == [f"{old.hash}.{suffix}" for suffix in ("json", "vtt", "webp", "mp4")]
     assert {item.reason for item in plan.deletions} == {ORPHANED}
     assert len(list(store.videos())) == 3
-    assert apply_cleanup(plan, store, manifest, leases) == plan.deletions
-    assert apply_cleanup(plan, store, manifest, leases) == ()
+    assert apply_cleanup(plan, studio) == plan.deletions
+    assert apply_cleanup(plan, studio) == ()
     assert {film.hash for film in store.videos()} == {new.hash, other.hash}
     assert store.all_intact([old, new, other]) == [False, True, True]
 

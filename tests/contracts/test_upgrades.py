@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from redis import Redis
 
+from spritz_cli.models import Obstacle
 from spritz_cli.storage.upgrades import Owed, Upgrades
 
-OWED = Owed("paid", "provider_error", "the provider is down", 1_795_000_000.0)
+OWED = Owed("paid", Obstacle("provider_error", "the provider is down", 1_795_000_000.0))
 
 
 def test_what_is_owed_is_remembered_until_it_is_made(any_redis: Redis) -> None:

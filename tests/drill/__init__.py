@@ -1,1 +1,1 @@
-"""Rehearsals of faults with real servers, workers, runs and films; see README.md here."""
+"""Fault injection with real servers, workers, runs and films; see README.md here."""

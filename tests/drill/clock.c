@@ -1,5 +1,5 @@
-/* A system clock that jumps: what libc says of the real time is off by the seconds in the
- * file $DRILL_CLOCK, which may change at any moment. Timers and the monotonic clock stay right. */
+/* A system clock that jumps. The real time that libc returns is shifted by the seconds in the
+ * file $DRILL_CLOCK, which may change at any moment. Timers and the monotonic clock stay correct. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -15,8 +15,8 @@ static volatile int64_t *offset;
 __attribute__((constructor)) static void begin(void) {
     const char *path = getenv("DRILL_CLOCK");
     int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    void *found = file < 0 ? MAP_FAILED : mmap(NULL, 8, PROT_READ, MAP_SHARED, file, 0);
-    if (found != MAP_FAILED) offset = found;
+    void *page = file < 0 ? MAP_FAILED : mmap(NULL, 8, PROT_READ, MAP_SHARED, file, 0);
+    if (page != MAP_FAILED) offset = page;
 }
 
 static int64_t shift(void) { return offset ? *offset : 0; }
@@ -30,17 +30,17 @@ int clock_gettime(clockid_t id, struct timespec *now) {
 }
 
 int gettimeofday(struct timeval *restrict now, void *restrict zone) {
-    struct timespec found;
+    struct timespec real;
     (void)zone;
-    clock_gettime(CLOCK_REALTIME, &found);
-    now->tv_sec = found.tv_sec;
-    now->tv_usec = found.tv_nsec / 1000;
+    clock_gettime(CLOCK_REALTIME, &real);
+    now->tv_sec = real.tv_sec;
+    now->tv_usec = real.tv_nsec / 1000;
     return 0;
 }
 
 time_t time(time_t *into) {
-    struct timespec found;
-    clock_gettime(CLOCK_REALTIME, &found);
-    if (into) *into = found.tv_sec;
-    return found.tv_sec;
+    struct timespec real;
+    clock_gettime(CLOCK_REALTIME, &real);
+    if (into) *into = real.tv_sec;
+    return real.tv_sec;
 }

@@ -1,4 +1,4 @@
-"""The faults that are rehearsed: what runs, what is struck, and how it is mended."""
+"""The faults: which processes run, and what each fault does to them."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from tests.drill.house import House, kill, pick
 
 Mode = Literal["jobs", "sync"]
 
-#: How long the server is away in `redis-gone`, in seconds.
+#: How long `redis-gone` takes the server away, in seconds.
 GONE_SECONDS = 20.0
 
-#: How long memory is short in `out-of-memory`, in seconds.
-STARVING_SECONDS = 2.0
+#: How long `out-of-memory` limits memory, in seconds.
+LIMITED_SECONDS = 2.0
 
 DAY = 86_400
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What runs in a trial: whose server, `vidgen worker` or not, and the runs."""
+    """What runs in a trial: an external server or the embedded one, workers, and the runs."""
 
     name: str
     external: bool
@@ -47,21 +47,21 @@ SYNC_OUTSIDE = Scene("sync, outer server", True, False, ("sync",))
 
 
 @dataclass(frozen=True)
-class Struck:
-    """What was done; `healed_at` is when the machine was whole again (monotonic seconds)."""
+class Injected:
+    """A fault that was injected; `ended_at` is its end in monotonic seconds."""
 
     detail: str
-    healed_at: float
+    ended_at: float
     killed_run: bool = False
     lost_data: bool = False
 
 
-Strike = Callable[["House", random.Random], Struck | None]
+Strike = Callable[["House", random.Random], Injected | None]
 
 
 @dataclass(frozen=True)
 class Fault:
-    """`strike` returns None as long as there is nothing to strike."""
+    """`strike` returns None as long as its target does not exist."""
 
     name: str
     scenes: tuple[Scene, ...]
@@ -79,7 +79,7 @@ def clock_of(house: House, who: str) -> dict[str, str]:
 
 
 def set_clock(house: House, who: str, seconds: int) -> None:
-    """Have the clock of the processes started with `clock_of(who)` be off by so much."""
+    """Shift the clock of the processes that were started with `clock_of(who)`."""
     with (house.folder / f"clock-{who}").open("r+b" if seconds else "wb") as file:
         file.write(struct.pack("q", seconds))
 
@@ -98,43 +98,43 @@ def _clock_library(folder: Path) -> Path:
 
 
 def _kill_one(kind: str) -> Strike:
-    def strike(house: House, chance: random.Random) -> Struck | None:
+    def strike(house: House, chance: random.Random) -> Injected | None:
         pid = pick(chance, house.members(kind))
         if pid is None:
             return None
         kill([pid])
-        return Struck(f"kill -9 of {kind} {pid}", time.monotonic())
+        return Injected(f"kill -9 of {kind} {pid}", time.monotonic())
 
     return strike
 
 
-def _kill_service(house: House, chance: random.Random) -> Struck | None:
-    """Kill `vidgen worker` itself and start it again, as a service manager would."""
+def _kill_service(house: House, chance: random.Random) -> Injected | None:
+    """Kill `vidgen worker` itself and restart it, like a service manager."""
     service = next(run for run in house.commands if "worker" in run.args)  # type: ignore[operator]
     service.kill()
     service.wait()
     house.start("worker", "-n", str(house.workers))
-    return Struck("kill -9 of vidgen worker, started again", time.monotonic())
+    return Injected("kill -9 of vidgen worker, started again", time.monotonic())
 
 
-def _kill_run(house: House, chance: random.Random) -> Struck | None:
+def _kill_run(house: House, chance: random.Random) -> Injected | None:
     run = house.commands[-1]
     if run.poll() is not None:
         return None
     run.kill()
     run.wait()
-    return Struck("kill -9 of the run", time.monotonic(), killed_run=True)
+    return Injected("kill -9 of the run", time.monotonic(), killed_run=True)
 
 
-def _restart_server(house: House, chance: random.Random) -> Struck | None:
+def _restart_server(house: House, chance: random.Random) -> Injected | None:
     return _kill_server(house, chance, empty=False)
 
 
-def _empty_server(house: House, chance: random.Random) -> Struck | None:
+def _empty_server(house: House, chance: random.Random) -> Injected | None:
     return _kill_server(house, chance, empty=True)
 
 
-def _kill_server(house: House, chance: random.Random, *, empty: bool) -> Struck | None:
+def _kill_server(house: House, chance: random.Random, *, empty: bool) -> Injected | None:
     pause = chance.uniform(0.0, 2.0)
     if house.server is None:
         return _kill_embedded(house, empty=empty)
@@ -143,76 +143,76 @@ def _kill_server(house: House, chance: random.Random, *, empty: bool) -> Struck 
         house.server.empty()
     time.sleep(pause)
     house.server.start()
-    return Struck(f"server away for {pause:.1f} s", time.monotonic(), lost_data=empty)
+    return Injected(f"server away for {pause:.1f} s", time.monotonic(), lost_data=empty)
 
 
-def _kill_embedded(house: House, *, empty: bool) -> Struck | None:
+def _kill_embedded(house: House, *, empty: bool) -> Injected | None:
     servers = house.members("server")
     if not servers:
         return None
     kill(servers)
     if empty:
         shutil.rmtree(house.settings.state_dir / "redis" / "data", ignore_errors=True)
-    return Struck("embedded server killed", time.monotonic(), lost_data=empty)
+    return Injected("embedded server killed", time.monotonic(), lost_data=empty)
 
 
-def _server_gone(house: House, chance: random.Random) -> Struck | None:
+def _server_gone(house: House, chance: random.Random) -> Injected | None:
     server = house.server
     assert server is not None
-    asleep = chance.random() < 0.5
-    if asleep:
+    suspended = chance.random() < 0.5
+    if suspended:
         os.kill(server.pid, signal.SIGSTOP)
     else:
         server.kill()
     time.sleep(GONE_SECONDS)
-    if asleep:
+    if suspended:
         os.kill(server.pid, signal.SIGCONT)
     else:
         server.start()
-    how = "asleep" if asleep else "away"
-    return Struck(f"server {how} for {GONE_SECONDS:.0f} s", time.monotonic())
+    how = "suspended" if suspended else "away"
+    return Injected(f"server {how} for {GONE_SECONDS:.0f} s", time.monotonic())
 
 
-def _jump(house: House, chance: random.Random) -> Struck | None:
+def _jump(house: House, chance: random.Random) -> Injected | None:
     who = chance.choice((("worker",), ("run",), ("worker", "run")))
     offset = chance.choice((DAY, -DAY))
     for name in who:
         set_clock(house, name, offset)
-    return Struck(f"clock of {' and '.join(who)} {offset:+} s", time.monotonic())
+    return Injected(f"clock of {' and '.join(who)} {offset:+} s", time.monotonic())
 
 
-def _starve(house: House, chance: random.Random) -> Struck | None:
-    """For a moment, grant the process that draws, and what it starts, no more memory."""
+def _limit_memory(house: House, chance: random.Random) -> Injected | None:
+    """For a while, give a process that draws, and its children, no more memory."""
     pid = pick(chance, [*house.members("horse"), *house.members("child")])
     if pid is None:
         return None
     with suppress(OSError, ValueError):
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + chance.randrange(0, 8 << 20)
-        _, most = resource.prlimit(pid, resource.RLIMIT_AS)
-        resource.prlimit(pid, resource.RLIMIT_AS, (limit, most))
-        time.sleep(STARVING_SECONDS)
+        _, hard = resource.prlimit(pid, resource.RLIMIT_AS)
+        resource.prlimit(pid, resource.RLIMIT_AS, (limit, hard))
+        time.sleep(LIMITED_SECONDS)
         with suppress(OSError):
-            resource.prlimit(pid, resource.RLIMIT_AS, (most, most))
-        return Struck(f"no more memory for {pid} at {limit >> 20} MB", time.monotonic())
+            resource.prlimit(pid, resource.RLIMIT_AS, (hard, hard))
+        return Injected(f"no more memory for {pid} at {limit >> 20} MB", time.monotonic())
     return None
 
 
-def _nothing(house: House, chance: random.Random) -> Struck | None:
-    return Struck("nothing", time.monotonic())
+def _nothing(house: House, chance: random.Random) -> Injected | None:
+    return Injected("nothing", time.monotonic())
 
 
-def _second(mode: Mode) -> Strike:
-    def strike(house: House, chance: random.Random) -> Struck | None:
+def _start_second(mode: Mode) -> Strike:
+    def strike(house: House, chance: random.Random) -> Injected | None:
         house.start(*command(mode, house.workers))
-        return Struck(f"a second run, {mode}", time.monotonic())
+        return Injected(f"a second run, {mode}", time.monotonic())
 
     return strike
 
 
 def command(mode: Mode, workers: int) -> tuple[str, ...]:
-    found = ("warm", "--all", "--workers", str(workers))
-    return (*found, "--sync") if mode == "sync" else found
+    arguments = ("warm", "--all", "--workers", str(workers))
+    return (*arguments, "--sync") if mode == "sync" else arguments
 
 
 _EVERY = (SERVICE, OWN, SYNC)
@@ -233,9 +233,9 @@ FAULTS = {
         Fault("redis-empty", _EVERY, _empty_server),
         Fault("redis-gone", (SERVICE, OWN_OUTSIDE, SYNC_OUTSIDE), _server_gone),
         Fault("clock-jump", (SERVICE,), _jump, fakes_clock=True),
-        Fault("two-jobs-jobs", (SERVICE, OWN), _second("jobs")),
-        Fault("two-jobs-sync", (SERVICE, OWN), _second("sync")),
-        Fault("two-sync-sync", (SYNC, SYNC_OUTSIDE), _second("sync")),
-        Fault("out-of-memory", _EVERY, _starve),
+        Fault("two-jobs-jobs", (SERVICE, OWN), _start_second("jobs")),
+        Fault("two-jobs-sync", (SERVICE, OWN), _start_second("sync")),
+        Fault("two-sync-sync", (SYNC, SYNC_OUTSIDE), _start_second("sync")),
+        Fault("out-of-memory", _EVERY, _limit_memory),
     )
 }

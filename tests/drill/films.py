@@ -38,27 +38,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     films = ["--all"] if options.all else options.film
     digests: dict[str, dict[str, str]] = {}
     seconds: dict[str, float] = {}
-    for way, arguments_of_way in (("sync", ("--sync",)), ("jobs, embedded Valkey", ())):
-        seconds[way], digests[way] = _make(folder / way.split(",")[0], films, arguments_of_way)
+    for way, flags in (("sync", ("--sync",)), ("jobs, embedded Valkey", ())):
+        seconds[way], digests[way] = _make(folder / way.split(",")[0], films, flags)
     with _redis(folder / "server", options.redis_server) as (url, version):
         way = f"jobs, Redis {version}"
         seconds[way], digests[way] = _make(folder / "redis", films, (), REDIS_URL=url)
-    names = sorted({name for found in digests.values() for name in found})
-    same = [name for name in names if len({found.get(name) for found in digests.values()}) == 1]
-    told = {"seconds": seconds, "files": len(names), "identical": len(same), "digests": digests}
-    print(json.dumps(told, indent=1) if options.json else _table(told, names))
+    names = sorted({name for files in digests.values() for name in files})
+    same = [name for name in names if len({files.get(name) for files in digests.values()}) == 1]
+    report = {"seconds": seconds, "files": len(names), "identical": len(same), "digests": digests}
+    print(json.dumps(report, indent=1) if options.json else _table(report, names))
     return 0 if names and len(same) == len(names) else 1
 
 
 def _make(
     folder: Path, films: Sequence[str], arguments: Sequence[str], **environment: str
 ) -> tuple[float, dict[str, str]]:
-    """Make the films in a folder of their own; return the seconds and the digest of each file."""
+    """Make the films in a new folder; return the seconds and the SHA-256 of each file by name."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     began = time.monotonic()
     for film in films:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-m", "spritz_cli", "warm", *film.split("/"), *arguments],
             cwd=folder,
             env={
@@ -71,7 +71,7 @@ def _make(
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
+        assert process.returncode == 0, process.stderr
     return round(time.monotonic() - began, 1), dict(_digests(folder / "videos"))
 
 
@@ -84,7 +84,7 @@ def _digests(videos: Path) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def _redis(folder: Path, program: str) -> Iterator[tuple[str, str]]:
-    """A Redis of its own on a socket; yields its url and version."""
+    """Run a private Redis on a socket; yields its URL and version."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     options = ["--port", "0", "--unixsocket", f"{folder}/redis.sock", "--dir", str(folder)]
@@ -106,12 +106,12 @@ def _redis(folder: Path, program: str) -> Iterator[tuple[str, str]]:
         server.wait()
 
 
-def _table(told: dict[str, Any], names: Sequence[str]) -> str:
-    lines = [f"{way:28}{seconds:8.1f} s" for way, seconds in told["seconds"].items()]
+def _table(report: dict[str, Any], names: Sequence[str]) -> str:
+    lines = [f"{way:28}{seconds:8.1f} s" for way, seconds in report["seconds"].items()]
     for name in names:
-        found = [digests.get(name, "missing")[:16] for digests in told["digests"].values()]
-        lines.append(f"{name:48}" + "  ".join(found))
-    return "\n".join([*lines, f"{told['identical']} of {told['files']} files are identical"])
+        digests = [files.get(name, "missing")[:16] for files in report["digests"].values()]
+        lines.append(f"{name:48}" + "  ".join(digests))
+    return "\n".join([*lines, f"{report['identical']} of {report['files']} files are identical"])
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -119,7 +119,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("film", nargs="*", metavar="PERSONA/TOPIC", default=DEFAULT)
     parser.add_argument("--all", action="store_true", help="all films of the catalog")
     parser.add_argument("--redis-server", default="redis-server", help="a real Redis, 6.2 or newer")
-    parser.add_argument("--folder", help="where it takes place; a short path")
+    parser.add_argument("--folder", help="the folder of the films; a short path, for sockets")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args(arguments)
 

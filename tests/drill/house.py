@@ -1,4 +1,4 @@
-"""One folder with a catalog, a server and the processes of one trial."""
+"""The folder of one trial, with its catalog, server and processes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from spritz_cli.storage.redis.server_binary import server_binary
 from tests.processes import ROOT, Family
 from tests.small import write_project
 
-#: A disc that moves for half a second, so that a film is about a second of work.
+#: A disc that moves for half a second, so that a film takes about a second to make.
 SCENE = """\
 <svg xmlns="http://www.w3.org/2000/svg" width="1280" height="720" viewBox="0 0 1280 720">
   <rect width="1280" height="720" fill="#ffffff"/>
@@ -33,13 +33,13 @@ SCENE = """\
 </svg>
 """
 
-#: The first is published before the trial, and stale: its old film must stay until the new one.
+#: Topics and seconds. The first is live before the trial, and must stay live until replaced.
 FILMS = {"live": 5, "one": 5}
 
-#: `count` of the old film and of those that the trial makes; the text of the card shows it.
+#: `count` in the old film and in those that the trial makes; the card's text shows it.
 OLD, NEW = 2, 3
 
-#: Writes down that a program is run, then becomes it.
+#: Logs each start of a program, then becomes it.
 WRAPPER = """\
 #!/bin/sh
 echo "$*" >> "$DRILL_ENCODES"
@@ -48,7 +48,7 @@ exec '{program}' "$@"
 
 
 class Server:
-    """A server of its own that can be killed, emptied and made to sleep."""
+    """A private Redis server that can be killed, emptied and suspended."""
 
     def __init__(self, folder: Path, *, tcp: bool) -> None:
         self.folder = folder
@@ -81,7 +81,7 @@ class Server:
 
     def kill(self) -> None:
         assert self._process is not None
-        # One that sleeps is killed too.
+        # SIGKILL also ends a suspended process.
         self._process.kill()
         self._process.wait()
 
@@ -91,7 +91,7 @@ class Server:
 
 @dataclass
 class House:
-    """Where one trial takes place; on leaving it nothing lives and nothing is left."""
+    """The place of one trial; `clear` ends its processes and removes its files."""
 
     folder: Path
     external: bool
@@ -119,15 +119,15 @@ class House:
             return self.server.url
         return f"unix://{self.folder}/.vidgen/redis/redis.sock"
 
-    def last_words(self, command: subprocess.Popen[bytes]) -> str:
-        """Return what a command said to be wrong, or else the end of what it wrote."""
+    def errors_of(self, command: subprocess.Popen[bytes]) -> str:
+        """Return the errors in a command's log, or else its last lines."""
         log = next(iter(self.folder.glob(f"log-{self.commands.index(command)}-*")))
         lines = log.read_text(errors="replace").splitlines()
-        wrong = [line for line in lines if line.startswith(("FAILED", "error"))]
-        return " / ".join(wrong or lines[-3:])
+        errors = [line for line in lines if line.startswith(("FAILED", "error"))]
+        return " / ".join(errors or lines[-3:])
 
     def prepare(self, base: Path) -> None:
-        """Begin where `base` ended: one film is live; edit the catalog so that it is stale."""
+        """Copy `base`, where one film is live, and edit the catalog so that it is stale."""
         shutil.rmtree(self.folder, ignore_errors=True)
         shutil.copytree(base, self.folder)
         (self.folder / "encodes").unlink()
@@ -143,7 +143,7 @@ class House:
     def start(
         self, *arguments: str, extra: Mapping[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
-        """Start a vidgen command in a session of its own; its output goes into a log."""
+        """Start a vidgen command in a new session; its output goes to a log."""
         log = self.folder / f"log-{len(self.commands)}-{arguments[0]}.txt"
         with log.open("wb") as output:
             command = subprocess.Popen(
@@ -159,7 +159,7 @@ class House:
         return command
 
     def encodes(self) -> int:
-        """How many encodings of a film were begun."""
+        """Return how many encodings of a film were started."""
         with suppress(FileNotFoundError):
             lines = (self.folder / "encodes").read_text().splitlines()
             return sum(1 for line in lines if line.endswith("/film.mp4"))
@@ -173,13 +173,13 @@ class House:
         if kind == "child":
             return sorted(pid for pid in alive if "resource_tracker" not in alive[pid])
         if kind in ("worker", "horse"):
-            # A horse is a fork of its worker: only its parent tells them apart.
+            # A horse is a fork of its worker: only its parent shows which it is.
             horses = {pid for pid in alive if _parent(pid) in alive}
             return sorted(horses if kind == "horse" else set(alive) - horses)
         return sorted(alive)
 
     def alive(self) -> dict[int, str]:
-        """Return pid and command of everything that was started here and lives."""
+        """Return pid and command of every living process that was started here."""
         return self.family.alive() | self._embedded()
 
     def wait_for_workers(self, seconds: float = 30.0) -> None:
@@ -189,7 +189,7 @@ class House:
                 time.sleep(0.05)
 
     def clear(self, keep: bool) -> None:
-        """End what still lives, by its pid; remove the folder unless it is to be looked at."""
+        """Kill what still lives, by pid, and remove the folder unless `keep`."""
         kill(self.alive())
         for command in self.commands:
             command.wait()
@@ -199,23 +199,24 @@ class House:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _embedded(self) -> dict[int, str]:
-        # A server writes its title over its environment, and with it our mark.
-        found = {}
+        # A server overwrites its environment, and the mark in it, with its process title.
+        servers = {}
         for folder in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
-                place = str((folder / "cwd").readlink())
-                if place.startswith(f"{self.folder}/.vidgen/redis"):
-                    found[int(folder.name)] = "the embedded server"
-        return found
+                directory = str((folder / "cwd").readlink())
+                if directory.startswith(f"{self.folder}/.vidgen/redis"):
+                    servers[int(folder.name)] = "the embedded server"
+        return servers
 
     def _environment(self) -> dict[str, str]:
         name, _, value = self.family.mark.partition("=")
-        kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+        inherited = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
         own = {name: value, "PYTHONPATH": str(ROOT), "DRILL_ENCODES": f"{self.folder}/encodes"}
         own["IMAGEIO_FFMPEG_EXE"] = str(_wrapper(self.folder.parent))
-        return kept | own | ({"REDIS_URL": self.server.url} if self.server else {})
+        return inherited | own | ({"REDIS_URL": self.server.url} if self.server else {})
 
 
+#: A part of the command line of each kind of process.
 KINDS = {
     "service": "spritz_cli worker",
     "worker": "spritz_cli.runs.worker",
@@ -236,8 +237,8 @@ def make_base(folder: Path) -> None:
     folder.mkdir(parents=True)
     write_films(folder, count=OLD)
     house = House(folder, external=False)
-    made = house.start("warm", "newcomer", "live", "--sync")
-    code = made.wait(60)
+    run = house.start("warm", "newcomer", "live", "--sync")
+    code = run.wait(60)
     assert code == 0, (folder / "log-0-warm.txt").read_text()
 
 
@@ -253,7 +254,7 @@ def pick(random_: random.Random, pids: list[int]) -> int | None:
 
 def _wrapper(folder: Path) -> Path:
     program = Path(ffmpeg.binary())
-    # The version is read from the name, and is a part of every film's fingerprint.
+    # The same name: ffmpeg's version is read from it, and is a part of every fingerprint.
     wrapper = folder / "bin" / program.name
     if not wrapper.exists():
         wrapper.parent.mkdir(parents=True, exist_ok=True)

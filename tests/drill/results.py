@@ -1,4 +1,4 @@
-"""The trials of all faults, kept as JSON, and the table that sums them up."""
+"""The trials of all faults, stored as JSON, and a table that summarizes them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ROW = "{:18}{:>7}{:>6}{:>6}{:>7}{:>6}{:>10}{:>7}{:>8}{:>9}{:>9}"
 
 @dataclass
 class Book:
-    """All trials that struck something, in the order in which they took place."""
+    """All trials whose fault found a target, in the order in which they took place."""
 
     results: list[Result] = field(default_factory=list)
 
@@ -62,22 +62,22 @@ class Book:
 
 
 def table(book: Book) -> str:
-    """One row per fault; times from the end of the fault until every film was ready."""
+    """Format one row per fault; times run from the end of the fault until all films are ready."""
     rows: list[tuple[str, ...]] = [(*_TITLES, *_TIMES)]
     for name, trials in book.by_fault().items():
-        told = _summary(trials)
-        counts = (str(told[key]) for key in _COUNTS)
-        times = (f"{told[key]:.1f} s" for key in ("recovery_median", "recovery_max"))
+        summary = _summary(trials)
+        counts = (str(summary[key]) for key in _COUNTS)
+        times = (f"{summary[key]:.1f} s" for key in ("recovery_median", "recovery_max"))
         rows.append((name, *counts, *times))
     return "\n".join(_ROW.format(*row) for row in rows)
 
 
 def line(result: Result) -> str:
-    """One trial on one line, with all that was wrong."""
+    """Format one trial as a line, with everything that went wrong."""
     name = f"{result.fault} --seed {result.seed}"
     if not result.struck:
-        return f"{name}: nothing to strike after {result.instant:.1f} s ({result.scene})"
-    told = {
+        return f"{name}: no target after {result.instant:.1f} s ({result.scene})"
+    problems = {
         "LOST": result.lost,
         "DUPLICATES": result.duplicates,
         "STUCK": result.stuck,
@@ -85,10 +85,10 @@ def line(result: Result) -> str:
         "VANISHED": result.vanished,
         "failed": result.failures,
     }
-    wrong = "; ".join(f"{key} {', '.join(value)}" for key, value in told.items() if value)
+    listed = "; ".join(f"{key} {', '.join(value)}" for key, value in problems.items() if value)
     end = "never" if result.recovery is None else f"{result.recovery:.1f} s"
     text = f"{name} ({result.scene}) at {result.instant:.1f} s: {result.detail}; ready after {end}"
-    return f"{text}, {result.seconds:.0f} s in all. {wrong}"
+    return f"{text}, {result.seconds:.0f} s in all. {listed}"
 
 
 _COUNTS = (
@@ -122,11 +122,11 @@ def _summary(trials: Sequence[Result]) -> dict[str, Any]:
 
 
 def _total(lists: Iterable[Sequence[str]]) -> int:
-    return sum(len(found) for found in lists)
+    return sum(len(items) for items in lists)
 
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    fresh.write_text(text)
-    fresh.rename(path)
+    scratch = path.with_suffix(".new")
+    scratch.write_text(text)
+    scratch.rename(path)

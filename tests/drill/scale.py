@@ -1,4 +1,4 @@
-"""`python -m tests.drill.scale`: a large catalog on two hosts, and how plan and status grow."""
+"""`python -m tests.drill.scale`: make a large catalog on two hosts; time plan and status."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from redis import Redis
 
 from spritz_cli.bootstrap import Services
 from spritz_cli.catalog.schema import MAX_TEMPLATES
-from spritz_cli.films.planning import Judge
+from spritz_cli.films.planning import Judge, PlanItem
 from spritz_cli.models import RenderedFilm
 from spritz_cli.settings import PACKAGE, Settings, shipped
 from spritz_cli.storage.redis.connection import OpenRedis
@@ -29,7 +29,7 @@ from tests.drill.watch import Publications
 from tests.processes import ROOT, Family
 from tests.small import write_project
 
-#: One flat picture: the cheapest film there is, of the shortest length that a catalog allows.
+#: One flat picture: the cheapest film, of the shortest length that a catalog allows.
 SCENE = """\
 <svg xmlns="http://www.w3.org/2000/svg" width="1280" height="720" viewBox="0 0 1280 720">
   <rect width="1280" height="720" fill="{{ accent }}"/>
@@ -38,16 +38,14 @@ SCENE = """\
 
 TOPICS_PER_PERSONA = 100
 
-#: What a catalog may hold at most, raised in a copy of the package to see what lies beyond.
+#: Limits of a catalog, raised in a copy of the package to measure beyond them.
 LIMITS = {
-    "catalog.py": {
-        "MAX_VALUES = 500_000": "MAX_VALUES = 1_000_000",
-        "MAX_ITEMS = 10_000": "MAX_ITEMS = 50_000",
-    },
-    "catalog_schema.py": {"MAX_TEMPLATES = 5_000": "MAX_TEMPLATES = 50_000"},
+    "MAX_VALUES = 500_000": "MAX_VALUES = 1_000_000",
+    "MAX_ITEMS = 10_000": "MAX_ITEMS = 50_000",
+    "MAX_TEMPLATES = 5_000": "MAX_TEMPLATES = 50_000",
 }
 
-#: Another host has processes, a network, a name and a state directory of its own.
+#: Isolates a host: it has its own processes, network, name and state directory.
 ISOLATED = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "--net", "--uts")
 
 _TEMPLATE = """\
@@ -62,22 +60,22 @@ _TEMPLATE = """\
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     folder = Path(options.folder or tempfile.mkdtemp(prefix="drill-"))
-    found: dict[str, Any] = {"films": [], "entries": []}
+    report: dict[str, Any] = {"films": [], "entries": []}
     try:
         for hosts, workers, films in ((1, 1, options.alone), (2, options.workers, options.films)):
             if films:
-                found["films"].append(_make(folder / f"w{workers}", hosts, workers, films))
-                print(json.dumps(found["films"][-1]), file=sys.stderr, flush=True)
+                report["films"].append(_make(folder / f"w{workers}", hosts, workers, films))
+                print(json.dumps(report["films"][-1]), file=sys.stderr, flush=True)
         for count in options.entries:
-            found["entries"] += _look(folder / f"n{count}", count)
+            report["entries"] += _time_commands(folder / f"n{count}", count)
     except KeyboardInterrupt:
-        print("interrupted; this is what was found so far", file=sys.stderr)
-    print(json.dumps(found, indent=1) if options.json else _table(found))
-    return 0 if all(row["made_once"] == row["films"] for row in found["films"]) else 1
+        print("interrupted; these are the results so far", file=sys.stderr)
+    print(json.dumps(report, indent=1) if options.json else _table(report))
+    return 0 if all(row["made_once"] == row["films"] for row in report["films"]) else 1
 
 
 def write_catalog(folder: Path, films: int) -> Settings:
-    """Write a catalog of so many films of one flat picture each."""
+    """Write a catalog of `films` films, each of one flat picture."""
     settings = write_project(folder, {})
     (folder / "svg_templates" / "card.svg.j2").write_text(SCENE)
     topics: dict[int, list[int]] = {}
@@ -100,7 +98,7 @@ def write_catalog(folder: Path, films: int) -> Settings:
 
 @dataclass
 class _Host:
-    """The workers of one machine: the films and the server are shared, nothing else."""
+    """The workers of one machine, which shares only the films and the server with others."""
 
     folder: Path
     catalog: Settings
@@ -133,7 +131,7 @@ class _Host:
 
 
 def _make(folder: Path, hosts: int, workers: int, films: int) -> dict[str, Any]:
-    """Have `films` films made by workers on so many hosts; count what each was published."""
+    """Make `films` films on `hosts` hosts; count how often each was published."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     catalog = write_catalog(folder, films)
@@ -141,22 +139,22 @@ def _make(folder: Path, hosts: int, workers: int, films: int) -> dict[str, Any]:
     for name in names:
         (folder / "videos" / name).mkdir(parents=True)
     publications = Publications(folder / "videos", names)
-    # A socket in a shared folder: it is reached from any network.
+    # A socket in a shared folder: reachable without a network.
     server = Server(folder / "server", tcp=False)
     server.start()
     family = Family()
     isolated = hosts > 1 and _can_isolate()
-    places = [
+    machines = [
         _Host(folder / f"host{number}", catalog, server.url, family, isolated)
         for number in range(hosts)
     ]
     try:
-        for place in places:
-            place.start("worker", "-n", str(workers // hosts))
+        for machine in machines:
+            machine.start("worker", "-n", str(workers // hosts))
         _wait_for_workers(server.url, workers)
         began = time.monotonic()
-        watcher = _Host(folder / "watcher", catalog, server.url, family, isolated=False)
-        code = watcher.start("warm", "--all").wait()
+        client = _Host(folder / "watcher", catalog, server.url, family, isolated=False)
+        code = client.start("warm", "--all").wait()
         seconds = time.monotonic() - began
     finally:
         kill(family.alive())
@@ -189,8 +187,8 @@ def _wait_for_workers(url: str, count: int) -> None:
             time.sleep(0.1)
 
 
-def _look(folder: Path, count: int) -> Iterator[dict[str, Any]]:
-    """Publish `count` films (one real film, copied) and time plan and status, twice each."""
+def _time_commands(folder: Path, count: int) -> Iterator[dict[str, Any]]:
+    """Publish `count` copies of one real film, then time plan and status twice each."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     source = _package(folder, count)
@@ -203,8 +201,8 @@ def _look(folder: Path, count: int) -> Iterator[dict[str, Any]]:
         environment["PYTHONPATH"] = f"{source}:{ROOT}"
         subprocess.run([*publish, server.url], cwd=folder, env=environment, check=True)
         for command in ("plan", "status"):
-            for again in (False, True):
-                yield _timed(command, folder, catalog, environment, count, again=again)
+            for cached in (False, True):
+                yield _timed(command, folder, catalog, environment, count, cached=cached)
     finally:
         server.kill()
         shutil.rmtree(folder, ignore_errors=True)
@@ -217,12 +215,12 @@ def _timed(
     environment: dict[str, str],
     count: int,
     *,
-    again: bool,
+    cached: bool,
 ) -> dict[str, Any]:
-    if not again:
+    if not cached:
         shutil.rmtree(catalog.state_dir, ignore_errors=True)
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "spritz_cli", command, "--json"],
         cwd=folder,
         env=environment,
@@ -235,22 +233,22 @@ def _timed(
     row = {
         "entries": count,
         "command": command,
-        "catalog": "cached" if again else "read",
+        "catalog": "cached" if cached else "read",
         "wall": round(wall, 2),
         "cpu": round(cpu, 2),
-        "current": _current(done.stdout),
-        "exit_code": done.returncode,
+        "current": _current(process.stdout),
+        "exit_code": process.returncode,
         "limits": "raised" if _is_raised(count) else "as shipped",
     }
     print(json.dumps(row), file=sys.stderr, flush=True)
     return row
 
 
-def _current(told: str) -> int:
-    """How many films plan would keep, or status finds ready."""
-    document = json.loads(told) if told else {}
-    rows = document.get("items") or document.get("entries") or []
-    return sum(1 for row in rows if "keep" in row.values() or "ready" in row.values())
+def _current(output: str) -> int:
+    """Return how many films plan would keep, or status calls ready."""
+    totals = json.loads(output).get("totals", {}) if output else {}
+    count: int = totals.get("keep", totals.get("ready", 0))
+    return count
 
 
 def _is_raised(count: int) -> bool:
@@ -258,7 +256,7 @@ def _is_raised(count: int) -> bool:
 
 
 def _package(folder: Path, count: int) -> Path:
-    """Return where to import vidgen from: a copy with other limits if there are too many films."""
+    """Return the folder to import vidgen from: a copy with raised limits for very many films."""
     if not _is_raised(count):
         return ROOT
     copy = folder / "src"
@@ -266,35 +264,30 @@ def _package(folder: Path, count: int) -> Path:
     for name in ("templates.yaml", "providers.yaml"):
         shutil.copy(shipped(name), copy / name)
     shutil.copytree(shipped("svg_templates"), copy / "svg_templates")
-    for name, changes in LIMITS.items():
-        path = copy / "spritz_cli" / name
-        text = path.read_text()
-        for old, new in changes.items():
-            assert old in text, f"{name} has no longer {old}"
-            text = text.replace(old, new)
-        path.write_text(text)
+    modules = list((copy / "spritz_cli" / "catalog").glob("*.py"))
+    for limit, raised in LIMITS.items():
+        (module,) = (path for path in modules if f"\n{limit}\n" in path.read_text())
+        module.write_text(module.read_text().replace(limit, raised))
     return copy
 
 
 def _publish_all(folder: Path, url: str) -> None:
-    """Publish the film of the first template for all of them, as if each had been made."""
-    from spritz_cli.films import generate as pipeline
+    """Make the film of the first template, and publish a copy for each other template."""
+    from spritz_cli.films.generate import generate_video
     from spritz_cli.settings import load_settings
 
     settings = load_settings({}, folder)
-    # The films are copies: that a power cut could lose them does not matter here.
+    # Faster, and these copies need not survive a power cut.
     os.fsync = lambda fd: None
     with Redis.from_url(url, decode_responses=True) as client:
         services = Services(settings, OpenRedis(client, url))
         store, manifest, leases = services.store, services.manifest, services.leases
-        first, *others = services.catalog.templates
-        made = pipeline.generate_video(
-            first, store=store, manifest=manifest, leases=leases, tiers=services.tiers
-        )
-        assert made.video is not None
-        original = store.path(made.video)
-        for template in others:
-            judge = Judge(template, store, manifest, services.tiers)
+        first, *rest = services.catalog.templates
+        outcome = generate_video(services.studio, PlanItem(first, "make", "new"))
+        assert outcome.video is not None
+        original = store.path(outcome.video)
+        for template in rest:
+            judge = Judge(services.studio, template)
             with leases.acquire(template.key) as lease, store.staging() as scratch:
                 video, poster, vtt = (scratch / f"film.{kind}" for kind in ("mp4", "webp", "vtt"))
                 for copy in (video, poster, vtt):
@@ -305,16 +298,16 @@ def _publish_all(folder: Path, url: str) -> None:
                     tier="static",
                     fingerprint=judge.fingerprints["static"],
                     inputs=judge.inputs["static"],
-                    created_at=made.video.created_at or "",
+                    created_at=outcome.video.created_at or "",
                     fallback_reason="not_configured",
                 )
                 manifest.publish(entry, lease)
 
 
-def _table(found: dict[str, Any]) -> str:
+def _table(report: dict[str, Any]) -> str:
     lines = []
     for kind in ("films", "entries"):
-        rows = found[kind]
+        rows = report[kind]
         if rows:
             lines += ["  ".join(f"{name.upper():>12}" for name in rows[0])]
             lines += ["  ".join(f"{value!s:>12}" for value in row.values()) for row in rows] + [""]
@@ -323,11 +316,17 @@ def _table(found: dict[str, Any]) -> str:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.drill.scale", description=__doc__)
-    parser.add_argument("--films", type=int, default=200, help="films by all workers (200)")
-    parser.add_argument("--alone", type=int, default=50, help="films by one worker (50)")
+    parser.add_argument("--films", type=int, default=200, help="films made by all workers (200)")
+    parser.add_argument("--alone", type=int, default=50, help="films made by one worker (50)")
     parser.add_argument("--workers", type=int, default=4, help="workers on two hosts (4)")
-    parser.add_argument("--entries", type=int, nargs="*", default=[20, 200, 2_000, 20_000])
-    parser.add_argument("--folder", help="where it takes place; a short path")
+    parser.add_argument(
+        "--entries",
+        type=int,
+        nargs="*",
+        default=[20, 200, 2_000, 20_000],
+        help="numbers of films for plan and status",
+    )
+    parser.add_argument("--folder", help="the folder of the trial; a short path, for sockets")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--publish", nargs=2, metavar=("FOLDER", "URL"), help=argparse.SUPPRESS)
     return parser.parse_args(arguments)

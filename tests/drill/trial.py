@@ -1,4 +1,4 @@
-"""One trial: start, strike at a random instant, let the same command mend it, and look."""
+"""One trial: start a run, strike at a random instant, let the run recover, and examine."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from redis import Redis
 from spritz_cli.bootstrap import Services, open_services
 from spritz_cli.settings import Settings
 from spritz_cli.storage.redis.connection import OpenRedis
-from tests.drill.faults import Fault, Scene, Struck, clock_of, command
+from tests.drill.faults import Fault, Injected, Scene, clock_of, command
 from tests.drill.house import FILMS, NEW, House
 from tests.drill.watch import Publications, Watch
 
-#: What a run may take before the trial gives it up, in seconds.
+#: How long a trial waits for a run, in seconds.
 PATIENCE = 90.0
 
-#: How often the same command is given again until every film is ready.
+#: How often the command is given again at most.
 MAX_RUNS = 4
 
 TEXT = f"There are {NEW}."
@@ -31,7 +31,7 @@ TEXT = f"There are {NEW}."
 
 @dataclass
 class Result:
-    """What one trial came to. `recovery` is None if not everything became ready."""
+    """The result of one trial. `recovery` is None if not all films became ready."""
 
     fault: str
     seed: int
@@ -57,25 +57,25 @@ class Result:
         return not any(faults) and self.recovery is not None
 
 
-def run(fault: Fault, seed: int, place: Path, expected: dict[str, float], *, keep: bool) -> Result:
-    """Run one trial; `expected` holds the usual length of a run by scene, in seconds.
+def run(fault: Fault, seed: int, folder: Path, expected: dict[str, float], *, keep: bool) -> Result:
+    """Run one trial; `expected` is the usual length of a run by scene, in seconds.
 
-    With `keep` the folder of a trial that was not clean stays.
+    With `keep`, the folder of a trial that was not clean stays.
     """
     chance = random.Random(f"{fault.name} {seed}")
     scene = chance.choice(fault.scenes)
     share = chance.random()
     result = Result(fault.name, seed, scene.name, round(share * expected[scene.name], 3))
     house = House(
-        place / f"{fault.name}-{seed}",
+        folder / f"{fault.name}-{seed}",
         scene.external,
         tcp=chance.random() < 0.5,
-        # One, and a film waits while the other is made; two, and both are made at once.
+        # With one worker a film waits for the other, with two both are made at once.
         workers=chance.choice((1, 2)),
     )
     began = time.monotonic()
     try:
-        house.prepare(place / "base")
+        house.prepare(folder / "base")
         with _watched(house, result) as watch:
             _rehearse(fault, scene, chance, house, watch, result)
         if result.struck:
@@ -116,14 +116,14 @@ def _rehearse(
     first = house.start(*command(scene.modes[0], house.workers), extra=clocks["run"])
     with suppress(subprocess.TimeoutExpired):
         first.wait(max(0.0, began + result.instant - time.monotonic()))
-    struck = _strike(fault, chance, house, first, watch)
-    if struck is None:
+    injected = _strike(fault, chance, house, first, watch)
+    if injected is None:
         return
-    result.struck, result.detail = True, struck.detail
-    _mend(scene, struck, house, watch, result, clocks["run"])
+    result.struck, result.detail = True, injected.detail
+    _recover(scene, injected, house, watch, result, clocks["run"])
     if watch.complete_at is not None:
-        result.recovery = round(max(0.0, watch.complete_at - struck.healed_at), 2)
-    _dismiss(house, result)
+        result.recovery = round(max(0.0, watch.complete_at - injected.ended_at), 2)
+    _stop_services(house, result)
 
 
 def _strike(
@@ -132,26 +132,26 @@ def _strike(
     house: House,
     first: subprocess.Popen[bytes],
     watch: Watch,
-) -> Struck | None:
-    """Strike as soon as there is something to strike, while the run lasts."""
+) -> Injected | None:
+    """Strike as soon as the target exists; return None if the run ends before."""
     watch.excused = fault.name == "redis-empty"
-    while (struck := fault.strike(house, chance)) is None:
+    while (injected := fault.strike(house, chance)) is None:
         if first.poll() is not None:
             return None
         time.sleep(0.01)
-    return struck
+    return injected
 
 
-def _mend(
+def _recover(
     scene: Scene,
-    struck: Struck,
+    injected: Injected,
     house: House,
     watch: Watch,
     result: Result,
     clock: dict[str, str],
 ) -> None:
-    """Give the command again if it was killed, lost what was ready, or did not succeed."""
-    again = struck.killed_run or struck.lost_data
+    """Wait for the runs; repeat the command if it was killed or failed, or if data was lost."""
+    again = injected.killed_run or injected.lost_data
     done = 0
     for _ in range(MAX_RUNS):
         runs = [run for run in house.commands if _is_run(run)][done:]
@@ -163,8 +163,8 @@ def _mend(
         result.reruns += failed and not again
         house.start(*command(scene.modes[0], house.workers), extra=clock)
         again = False
-    # The poll may be a moment behind, and an embedded server ends with the run that it serves.
-    with _opened(house):
+    # The poll may lag behind, and an embedded server ends with its last client.
+    with _open_services(house):
         deadline = time.monotonic() + 1.0
         while watch.complete_at is None and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -176,7 +176,7 @@ def _is_run(run: subprocess.Popen[bytes]) -> bool:
 
 
 def _wait(house: House, run: subprocess.Popen[bytes], result: Result) -> bool:
-    """Wait for a run; whether it succeeded."""
+    """Wait for a run; return whether it succeeded."""
     try:
         code = run.wait(PATIENCE)
     except subprocess.TimeoutExpired:
@@ -184,12 +184,12 @@ def _wait(house: House, run: subprocess.Popen[bytes], result: Result) -> bool:
         run.kill()
         return False
     if code not in (0, -9):
-        result.failures.append(f"exit code {code}: {house.last_words(run)}")
+        result.failures.append(f"exit code {code}: {house.errors_of(run)}")
     return code == 0
 
 
-def _dismiss(house: House, result: Result) -> None:
-    """End the service as its manager would, and see who stays."""
+def _stop_services(house: House, result: Result) -> None:
+    """Stop `vidgen worker` like a service manager, and list the processes that remain."""
     services = [run for run in house.commands if not _is_run(run) and run.poll() is None]
     for service in services:
         service.terminate()
@@ -197,7 +197,7 @@ def _dismiss(house: House, result: Result) -> None:
         try:
             service.wait(20)
         except subprocess.TimeoutExpired:
-            result.leftovers.append("vidgen worker did not leave")
+            result.leftovers.append("vidgen worker did not stop")
             service.kill()
     deadline = time.monotonic() + 5.0
     while (alive := house.alive()) and time.monotonic() < deadline:
@@ -210,10 +210,10 @@ def _count(published: Counter[str], result: Result) -> None:
 
 
 def _examine(house: House, result: Result) -> None:
-    with _opened(house) as services:
+    with _open_services(house) as services:
         result.lost = [topic for topic in FILMS if not _is_whole(services, topic)]
         result.stuck = list(_stuck(services.redis.client))
-    result.leftovers += _stray(services, house.videos)
+    result.leftovers += _unowned_files(services, house.videos)
 
 
 def _is_whole(services: Services, topic: str) -> bool:
@@ -224,12 +224,12 @@ def _is_whole(services: Services, topic: str) -> bool:
 
 
 def _stuck(client: Redis) -> Iterator[str]:
-    """Yield what still claims that somebody is at work: leases, entries and jobs."""
+    """Yield everything that claims that work is going on: leases, entries and jobs."""
     for name in client.scan_iter("video:lease:*"):
         yield name
     for name in client.scan_iter("video:*", _type="hash"):
         if client.hget(name, "status") == "processing":
-            yield f"{name} says processing"
+            yield f"{name} is processing"
     for name in ("rq:queue:video_generation", "rq:queue:video_generation:intermediate"):
         if waiting := client.llen(name):
             yield f"{name}: {waiting} jobs"
@@ -237,21 +237,21 @@ def _stuck(client: Redis) -> Iterator[str]:
         yield f"rq:wip: {started} jobs"
 
 
-def _stray(services: Services, videos: Path) -> list[str]:
-    """Return what lies in the videos directory and is no part of a published film."""
+def _unowned_files(services: Services, videos: Path) -> list[str]:
+    """Return the files below the videos directory that belong to no published film."""
     store = services.store
-    kept = {path for film in store.videos() if film.published for path in film.paths}
-    found = (path for path in videos.rglob("*") if path.is_file() and path not in kept)
+    owned = {path for film in store.videos() if film.published for path in film.paths}
+    unowned = (path for path in videos.rglob("*") if path.is_file() and path not in owned)
     return [
         str(path.relative_to(videos))
-        for path in found
-        # The lock of the scratch directories stays, as long as there is nothing beside it.
+        for path in unowned
+        # The lock of the scratch directories may stay.
         if path != videos / ".staging" / ".lock"
     ]
 
 
 @contextmanager
-def _opened(house: House) -> Iterator[Services]:
+def _open_services(house: House) -> Iterator[Services]:
     if house.server is None:
         with open_services(house.settings) as services:
             yield services

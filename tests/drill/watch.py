@@ -1,4 +1,4 @@
-"""Watches the manifest and the videos directory for the length of a trial."""
+"""Watches the manifest and the videos directory during a trial."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _HEADER = struct.Struct("iIII")
 
 
 class Publications:
-    """Counts how often the record of a film was renamed into place: each is one publication.
+    """Counts how often each film was published: its record is renamed into place each time.
 
-    A film is named PERSONA/TOPIC, and its folder is there already. The kernel
-    keeps the events, so that none is missed, however short the moment. (It merges
-    equal ones in a row, but a film's other files are renamed before its record.)
+    A film is named PERSONA/TOPIC, and its folder must exist. The kernel queues the events,
+    so none is missed. (It merges equal events in a row, but a film's other files are renamed
+    before its record.)
     """
 
     def __init__(self, videos: Path, films: Iterable[str]) -> None:
@@ -43,16 +43,16 @@ class Publications:
         assert -1 not in self._films, os.strerror(ctypes.get_errno())
 
     def close(self) -> Counter[str]:
-        """Return how often each film was published since the beginning."""
-        found: Counter[str] = Counter()
+        """Stop counting; return how often each film was published."""
+        published: Counter[str] = Counter()
         while events := self._read():
             while events:
                 watch, _, _, length = _HEADER.unpack_from(events)
                 name = events[_HEADER.size : _HEADER.size + length].rstrip(b"\0")
-                found[self._films[watch]] += name.endswith(b".json")
+                published[self._films[watch]] += name.endswith(b".json")
                 events = events[_HEADER.size + length :]
         os.close(self._handle)
-        return found
+        return published
 
     def _read(self) -> bytes:
         try:
@@ -62,10 +62,11 @@ class Publications:
 
 
 class Watch:
-    """Reads the manifest every few milliseconds as the main application would see it.
+    """Reads the manifest every few milliseconds, like the main application.
 
-    `vanished`: a film that was ready was not, or its files were not there, although
-    the server answered. `complete_at`: since when all films are ready in their new version.
+    `vanished` lists films that ceased to be ready, or lost their file, although the server
+    answered; not while `excused`. `complete_at` is since when all films are ready in their
+    new version (monotonic seconds).
     """
 
     def __init__(self, url: str, videos: Path, topics: Iterable[str], text: str) -> None:
@@ -112,8 +113,8 @@ class Watch:
         ready = {topic for topic, entry in entries.items() if self._is_served(topic, entry)}
         for topic in self.seen - ready:
             if not self.excused:
-                told = entries[topic].get("status", "no entry")
-                self.vanished.append(f"{topic}: {told}")
+                status = entries[topic].get("status", "no entry")
+                self.vanished.append(f"{topic}: {status}")
         self.seen = ready
         new = all(entries[topic].get("text_body") == self._text for topic in self._topics)
         if not (new and len(ready) == len(self._topics)):

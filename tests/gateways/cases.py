@@ -262,7 +262,7 @@ def _states(project: Project) -> str:
 
 
 def _hashes(project: Project) -> set[str]:
-    return {entry["hash"] for entry in project.vidgen("status")["entries"]}
+    return {film["video"]["hash"] for film in project.vidgen("status")["films"]}
 
 
 def _changed(project: Project, before: set[str]) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from spritz_cli.models import MicroUSD, micros
+from tests import documents
 from tests.gateways.servers import end
 from tests.small import write_project
 
@@ -52,7 +53,7 @@ class Project:
             end(process, signal.SIGINT)
             raise
         self._log(arguments, process.returncode, out, err)
-        document: dict[str, Any] = json.loads(out) if out else {"error": err.strip()}
+        document = documents.read(out) if out else {"error": err.strip()}
         if "error" in document:
             raise Broken(f"vidgen {' '.join(arguments)}: {document['error']}")
         return document
@@ -74,7 +75,7 @@ class Project:
 
     def outcome(self) -> str:
         """Say by which tier the films were made, and why by none higher: "2 × sora"."""
-        counts = Counter(_outcome(entry) for entry in self.vidgen("status")["entries"])
+        counts = Counter(_outcome(film) for film in self.vidgen("status")["films"])
         return ", ".join(f"{count} × {what}" for what, count in sorted(counts.items()))
 
     def counted_micros(self) -> MicroUSD:
@@ -100,7 +101,8 @@ class Project:
             log.write(f"$ vidgen {' '.join(arguments)}\n{out}{err}exit code {code}\n\n")
 
 
-def _outcome(entry: Mapping[str, Any]) -> str:
-    reason = entry.get("fallback_reason")
-    tier = entry.get("fallback_used") or entry.get("status")
+def _outcome(film: Mapping[str, Any]) -> str:
+    video = film["video"] or {}
+    reason = video.get("fallback_reason")
+    tier = video.get("fallback_used") or film["status"]
     return f"{tier} ({reason})" if reason else str(tier)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 
-from spritz_cli.catalog.loader import load_catalog
-from spritz_cli.settings import shipped
-from tests.scenes import frame_digest
+from tests.scenes import frame_digest, frozen_catalog
 from tests.unit.test_golden_frames import FRAMES, GOLDEN
 
 
 def main() -> None:
-    catalog = load_catalog(shipped("templates.yaml"))
+    catalog = frozen_catalog()
     golden = {
         name: {t: frame_digest(catalog.get(*name.split("/")), float(t)) for t in seconds}
         for name, seconds in FRAMES.items()

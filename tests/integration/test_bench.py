@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from spritz_cli import bench
 from spritz_cli.bootstrap import open_services
 from spritz_cli.cli import main
 from spritz_cli.cli.bench import COMMANDS, _changes
 from spritz_cli.cli.options import selection
 from spritz_cli.cli.plan import planned
+from spritz_cli.runs import bench
 from spritz_cli.settings import load_settings
 from tests.scenes import shipped_scenes
 
@@ -31,7 +31,7 @@ def test_growth_is_measured_over_published_films(catalog, monkeypatch: pytest.Mo
     monkeypatch.setattr(bench, "GROWTH", (2, 5))
     (template,) = catalog.select(topic="hysa_comparison")
     grown = list(bench.measure_growth(template, shipped_scenes()))
-    assert [figures.entries for figures in grown] == [2, 5]
+    assert [figures.films for figures in grown] == [2, 5]
 
 
 def test_a_command_is_measured_as_a_process(tmp_path: Path) -> None:
@@ -61,7 +61,8 @@ def test_what_the_caller_has_set_reaches_no_measured_command(
 def test_a_run_is_compared_with_an_earlier_one() -> None:
     def run(ratio: float, cpu: float) -> dict:
         film = {"name": "a/b", "ratio": ratio, "total": cpu}
-        return {"films": [film], "commands": [{"command": "vidgen plan", "cpu": cpu}]}
+        command = {"command_line": "vidgen plan", "cpu_seconds": cpu}
+        return {"films": [film], "commands": [command]}
 
     assert _changes(run(1.5, 0.2), run(2.0, 0.4)) == [
         "a/b: ratio 2.000 → 1.500 (× 0.75)",
@@ -70,11 +71,11 @@ def test_a_run_is_compared_with_an_earlier_one() -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps({"film": 1})])
+@pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps({"schema": "vidgen/plan/1"})])
 def test_a_file_that_is_no_earlier_run_is_refused(
     text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     earlier = tmp_path / "before.json"
     earlier.write_text(text)
     assert main(["bench", "--compare", str(earlier)]) == 2
-    assert f"{earlier} is no earlier run" in capsys.readouterr().err
+    assert f"{earlier} is not the document of an earlier run" in capsys.readouterr().err

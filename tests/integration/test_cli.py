@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
-import pty
 import shutil
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
@@ -26,113 +19,15 @@ from redis import Redis
 from spritz_cli.settings import load_settings
 from spritz_cli.storage.redis.connection import open_redis
 from spritz_cli.storage.redis.server_binary import server_binary
-from tests.processes import ROOT, Family, wait_until
+from tests import documents
+from tests.commands import Answer, Project
+from tests.processes import wait_until
 from tests.small import write_project
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX terminals and signals")
 
 #: Modules that a quick answer must not wait for.
 HEAVY = {"rich", "rq", "pydantic", "cairosvg", "cairocffi", "uharfbuzz", "PIL", "yaml", "jinja2"}
-
-
-@dataclass
-class Answer:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(self.out)
-        assert document["schema"] == 1
-        return document
-
-
-class Project:
-    """A folder with a small catalog, in which commands are run."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.family = Family()
-
-    def vidgen(self, *arguments: str, **environment: str) -> Answer:
-        done = subprocess.run(
-            [sys.executable, "-m", "spritz_cli", *arguments],
-            cwd=self.folder,
-            env=self.environment(**environment),
-            capture_output=True,
-            text=True,
-            timeout=100,
-        )
-        return Answer(done.returncode, done.stdout, done.stderr)
-
-    def shell(self, script: str, **environment: str) -> Answer:
-        done = subprocess.run(
-            ["bash", "-o", "pipefail", "-c", script],
-            cwd=self.folder,
-            env=self.environment(**environment, PYTHON=sys.executable),
-            capture_output=True,
-            text=True,
-            timeout=100,
-        )
-        return Answer(done.returncode, done.stdout, done.stderr)
-
-    def environment(self, **changes: str) -> dict[str, str]:
-        name, _, value = self.family.mark.partition("=")
-        terminal = {"TERM": "xterm-256color", "NO_COLOR": ""}
-        return {**os.environ, **terminal, name: value, "PYTHONPATH": str(ROOT), **changes}
-
-    @contextmanager
-    def terminal(self, *arguments: str, columns: int = 100, **environment: str) -> Iterator[Screen]:
-        """Run a command on a terminal of its own."""
-        pid, screen = pty.fork()
-        if pid == 0:
-            os.chdir(self.folder)
-            command = [sys.executable, "-m", "spritz_cli", *arguments]
-            os.execve(sys.executable, command, self.environment(**environment))
-        fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-        shown = Screen(pid, screen)
-        try:
-            yield shown
-        finally:
-            shown.close()
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
-
-@dataclass
-class Screen:
-    pid: int
-    handle: int
-    text: str = ""
-    closed: bool = False
-
-    def close(self) -> None:
-        """Take the terminal away, as closing its window does."""
-        if not self.closed:
-            os.close(self.handle)
-        self.closed = True
-
-    def read(self) -> str:
-        """Read to the end and return everything that was shown."""
-        while data := self._next():
-            self.text += data
-        return self.text
-
-    def wait_for(self, words: str) -> None:
-        while words not in self.text:
-            data = self._next()
-            assert data, f"{words!r} never appeared in {self.text!r}"
-            self.text += data
-
-    def exit_code(self) -> int:
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-
-    def _next(self) -> str:
-        try:
-            return os.read(self.handle, 65536).decode(errors="replace")
-        except OSError:
-            return ""
 
 
 @pytest.fixture
@@ -190,7 +85,9 @@ def test_warm_without_sync_has_rq_workers_make_the_same_films(
     assert answer.code == 0, answer.err
     assert answer.document["totals"]["made"] == 2
     urls = [film["video"]["url"] for film in answer.document["films"]]
-    assert urls == [entry["url"] for entry in made.vidgen("status", "--json").document["entries"]]
+    assert urls == [
+        film["video"]["url"] for film in made.vidgen("status", "--json").document["films"]
+    ]
     wait_until(lambda: not project.family.alive("spritz_cli"))
 
 
@@ -199,7 +96,7 @@ def test_a_selector_makes_only_what_it_names(project: Project) -> None:
     assert [film["name"] for film in answer.document["films"]] == ["newcomer/first"]
     status = project.vidgen("status", "--json")
     assert status.code == 1
-    assert [entry["status"] for entry in status.document["entries"]] == ["ready", "not_found"]
+    assert [film["status"] for film in status.document["films"]] == ["ready", "not_found"]
 
 
 def test_a_film_below_the_tier_asked_for_makes_warm_exit_with_1(made: Project) -> None:
@@ -216,11 +113,12 @@ def test_a_film_that_cannot_be_drawn_fails_and_the_others_are_made(project: Proj
     (project.folder / "svg_templates" / "broken.svg.j2").write_text("<svg>{{ nothing }}</svg>")
     answer = project.vidgen("warm", "--all", "--sync", "--json")
     assert answer.code == 1
-    assert [film["status"] for film in answer.document["films"]] == ["made", "failed"]
+    assert [film["result"] for film in answer.document["films"]] == ["made", "failed"]
+    assert [film["status"] for film in answer.document["films"]] == ["ready", "failed"]
     assert "failed newcomer/second: " in answer.err
-    (entry,) = project.vidgen("status", "newcomer/second", "--json").document["entries"]
-    assert (entry["status"], entry["fallback_used"]) == ("failed", "text")
-    assert entry["text_headline"] == "First steps"
+    (film,) = project.vidgen("status", "newcomer/second", "--json").document["films"]
+    assert (film["status"], film["video"]["fallback_used"]) == ("failed", "text")
+    assert film["video"]["text_headline"] == "First steps"
 
 
 def test_queued_films_are_made_by_a_burst_worker(project: Project) -> None:
@@ -229,7 +127,10 @@ def test_queued_films_are_made_by_a_burst_worker(project: Project) -> None:
         shared = {"REDIS_URL": redis.url}
         queued = project.vidgen("warm", "--all", "--no-wait", "--json", **shared)
         assert queued.code == 0, queued.err
-        assert len(queued.document["jobs"]) == 2
+        films = queued.document["films"]
+        assert [(film["result"], film["status"]) for film in films] == [("queued", "not_found")] * 2
+        assert all(film["job_id"] for film in films)
+        assert queued.document["totals"]["queued"] == 2
         assert project.vidgen("status", **shared).code == 1
         worked = project.vidgen("worker", "-n", "2", "--burst", **shared)
         assert worked.code == 0, worked.err
@@ -270,7 +171,7 @@ def test_a_restart_of_redis_does_not_end_a_run(tmp_path: Path, mode: list[str]) 
         out, errors = run.communicate(timeout=90)
     assert run.returncode == 0, errors
     # A job that had to be done again may find its film made: then it is not made twice.
-    totals = json.loads(out)["totals"]
+    totals = documents.read(out)["totals"]
     assert (totals["made"] + totals["joined"], totals["failed"]) == (2, 0)
 
 
@@ -305,8 +206,9 @@ def test_plan_says_what_changed(made: Project, tmp_path: Path) -> None:
     arguments = ("--catalog", str(tmp_path / "templates.yaml"))
     answer = made.vidgen("plan", "newcomer/first", *arguments, "--json")
     assert answer.code == 0, answer.err
-    (item,) = answer.document["items"]
+    (item,) = answer.document["films"]
     assert (item["action"], item["reason"]) == ("make", "inputs changed")
+    assert item["status"] == "ready"
     assert any("parameters.count: 2 → 3" in line for line in item["differences"])
     shown = made.vidgen("warm", "--all", "--dry-run", *arguments)
     assert shown.out.splitlines()[-1] == ("Plan: 2 to make, 0 to renew, 0 up to date. Costs $0.00.")
@@ -320,10 +222,10 @@ def test_status_has_every_field_of_the_manifest(made: Project) -> None:
 
     answer = made.vidgen("status", "--json")
     assert answer.code == 0
-    for entry in answer.document["entries"]:
-        assert {field.name for field in fields(Video)} <= set(entry)
-        assert entry["processing"] is None
-        assert entry["files_intact"] is True
+    on_the_film = {"schema", "persona", "topic", "status"}
+    for film in answer.document["films"]:
+        assert {field.name for field in fields(Video)} == set(film["video"]) | on_the_film
+        assert (film["published"], film["lease"]) == ("ready", None)
 
 
 def test_status_of_one_film_is_shown_in_full(made: Project) -> None:
@@ -339,6 +241,11 @@ def test_status_notices_a_film_that_was_deleted(copy: Project) -> None:
     answer = copy.vidgen("status", "newcomer", "first")
     assert answer.code == 1
     assert "files missing" in answer.out
+    for command, code in (("status", 1), ("plan", 0), ("gallery", 0)):
+        answer = copy.vidgen(command, "newcomer/first", "--json")
+        (entry,) = answer.document["films"]
+        seen = answer.code, entry["status"], entry["published"]
+        assert seen == (code, "files_missing", "ready"), command
 
 
 def test_quick_answers_load_nothing_heavy(made: Project) -> None:
@@ -400,16 +307,16 @@ def test_cleanup_plans_first_and_then_deletes(copy: Project) -> None:
 def test_doctor_finds_nothing_wrong_here(project: Project) -> None:
     answer = project.vidgen("doctor", "--json")
     assert answer.code == 0, answer.out
-    assert {check["state"] for check in answer.document["checks"]} == {"ok"}
+    assert {check["status"] for check in answer.document["checks"]} == {"ok"}
 
 
 def test_doctor_fails_with_the_fix_when_redis_is_away(project: Project) -> None:
     answer = project.vidgen("doctor", "--json", REDIS_URL="redis://:secret@127.0.0.1:1/0")
     assert answer.code == 3
     states = {check["name"]: check for check in answer.document["checks"]}
-    assert states["redis"]["state"] == "FAIL"
-    assert states["redis"]["fix"]
-    assert states["catalog"]["state"] == "ok"
+    assert states["redis"]["status"] == "fail"
+    assert states["redis"]["hint"]
+    assert states["catalog"]["status"] == "ok"
     assert "secret" not in answer.out + answer.err
 
 
@@ -423,8 +330,8 @@ def test_doctor_fails_on_a_server_that_takes_no_more_entries(
         real_redis.config_set("maxmemory", "0")
     assert answer.code == 3
     (check,) = (check for check in answer.document["checks"] if check["name"] == "redis")
-    assert check["state"] == "FAIL"
-    assert "maxmemory" in check["detail"] + check["fix"]
+    assert check["status"] == "fail"
+    assert "maxmemory" in check["message"] + check["hint"]
 
 
 def test_doctor_fails_on_a_replica(
@@ -473,7 +380,7 @@ def test_an_ascii_locale_breaks_neither_words_nor_json(made: Project) -> None:
     ascii_only = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
     assert made.vidgen("plan", **ascii_only).code == 0
     assert made.vidgen("lint", "nobody", **ascii_only).code == 2
-    assert made.vidgen("plan", "--json", **ascii_only).document["items"]
+    assert made.vidgen("plan", "--json", **ascii_only).document["films"]
 
 
 def test_a_terminal_shows_bars_and_colour(project: Project) -> None:
@@ -602,7 +509,8 @@ def test_a_worker_that_is_told_twice_puts_its_film_back_and_leaves_nothing(tmp_p
     project = Project(tmp_path)
     with open_redis(settings) as redis:
         shared = {"REDIS_URL": redis.url}
-        (job,) = project.vidgen("warm", "--all", "--no-wait", "--json", **shared).document["jobs"]
+        queued = project.vidgen("warm", "--all", "--no-wait", "--json", **shared)
+        (job,) = queued.document["films"]
         with worker(project) as process:
             wait_until(lambda: project.family.alive("ffmpeg"))
             process.terminate()
@@ -612,8 +520,8 @@ def test_a_worker_that_is_told_twice_puts_its_film_back_and_leaves_nothing(tmp_p
             assert process.wait(10) == 130
         assert redis.client.lrange("rq:queue:video_generation", 0, -1) == [job["job_id"]]
         assert not list(redis.client.scan_iter("video:lease:*"))
-        (entry,) = project.vidgen("status", "--json", **shared).document["entries"]
-        assert entry["status"] == "not_found"
+        (film,) = project.vidgen("status", "--json", **shared).document["films"]
+        assert film["status"] == "not_found"
     wait_until(lambda: not project.family.alive())
     assert not list((tmp_path / "videos").rglob("film.*"))
     assert not list((tmp_path / "videos" / ".staging").glob("*/"))
@@ -654,7 +562,7 @@ def test_a_run_whose_terminal_is_closed_goes_on_and_the_next_run_waits_for_its_f
         assert screen.exit_code() == 0
     assert other.code == 0, other.err
     (film,) = other.document["films"]
-    assert film["status"] == told
+    assert film["result"] == told
     assert project.vidgen("status").code == 0
     wait_until(lambda: not project.family.alive())
 
@@ -673,12 +581,12 @@ def test_watching_goes_on_while_redis_is_away(tmp_path: Path) -> None:
             stdout=subprocess.PIPE,
             text=True,
         )
-        lines = map(json.loads, watching.stdout)
-        assert next(lines)["entries"][0]["status"] == "not_found"
+        lines = map(documents.read, watching.stdout)
+        assert next(lines)["films"][0]["status"] == "not_found"
         restart(0.5)
         error = next(line["error"] for line in lines if "error" in line)
         assert "Redis" in error["message"]
-        assert next(line for line in lines if "entries" in line)["schema"] == 1
+        assert next(line for line in lines if "films" in line)["totals"]["films"] == 1
         watching.send_signal(signal.SIGINT)
         assert watching.wait(10) == 0
         watching.stdout.close()

@@ -41,7 +41,7 @@ def ignore_progress(share: float, stage: str = "") -> None:
 
 @pytest.fixture
 def film(short_template, tmp_path: Path):
-    return StaticTier(shipped_scenes()).make(short_template, tmp_path, ignore_progress)
+    return StaticTier(shipped_scenes()).make(short_template, tmp_path, ignore_progress, "capped")
 
 
 def test_a_film_is_what_players_expect(film) -> None:
@@ -90,7 +90,7 @@ def decoded_pixel(path: Path, t: float, x: int, y: int) -> list[int]:
 def test_the_same_film_has_the_same_bytes(short_template, film, tmp_path: Path) -> None:
     again = tmp_path / "again"
     again.mkdir()
-    other = StaticTier(shipped_scenes()).make(short_template, again, ignore_progress)
+    other = StaticTier(shipped_scenes()).make(short_template, again, ignore_progress, "capped")
     for first, second in zip(
         (film.video, film.poster, film.captions),
         (other.video, other.poster, other.captions),
@@ -102,7 +102,7 @@ def test_the_same_film_has_the_same_bytes(short_template, film, tmp_path: Path) 
 def test_progress_goes_from_nothing_to_all(short_template, tmp_path: Path) -> None:
     seen: list[float] = []
     StaticTier(shipped_scenes()).make(
-        short_template, tmp_path, lambda share, stage="": seen.append(share)
+        short_template, tmp_path, lambda share, stage="": seen.append(share), "capped"
     )
     assert seen == sorted(seen)
     assert seen[-1] == 1.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests import documents
 from tests.processes import ROOT
 from tests.small import write_project
 from tests.videos_server.videos_api import FakeVideosAPI
@@ -32,7 +32,7 @@ class Studio:
     def vidgen(self, *arguments: str, **environment: str) -> tuple[int, dict[str, Any]]:
         code, out, err = self.run(*arguments, "--json", **environment)
         assert out, err
-        return code, json.loads(out)
+        return code, documents.read(out)
 
     def run(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
         done = subprocess.run(
@@ -61,8 +61,8 @@ class Studio:
 
     def live(self, topic: str = "one") -> dict[str, Any]:
         _, document = self.vidgen("status", "newcomer", topic)
-        entry: dict[str, Any] = document["entries"][0]
-        return entry
+        video: dict[str, Any] = document["films"][0]["video"]
+        return video
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_footage_is_bought_once_and_words_are_free(studio: Studio) -> None:
     assert (code, first["receipt"]["spent_usd"]) == (0, PRICE)
     live = studio.live()
     told = live["fallback_used"], live["provider"], live["model"], live["cost_usd"]
-    assert told == ("sora", "openai", "sora-2", "0.80")
+    assert told == ("sora", "openai", "sora-2", PRICE)
 
     _, again = studio.vidgen("warm", "--all")
     assert again["totals"]["unchanged"] == 1
@@ -85,7 +85,7 @@ def test_footage_is_bought_once_and_words_are_free(studio: Studio) -> None:
 
     studio.edit("Begin with one.", "Begin with two.")
     _, plan = studio.vidgen("plan")
-    assert (plan["items"][0]["tier"], plan["totals"]["cost_usd"]) == ("sora", 0)
+    assert (plan["films"][0]["tier"], plan["totals"]["cost_usd"]) == ("sora", 0)
     _, redrawn = studio.vidgen("warm", "--all")
     assert redrawn["totals"]["made"] == 1
     assert redrawn["receipt"]["saved_by_redrawing_usd"] == PRICE
@@ -143,7 +143,10 @@ def test_a_provider_that_fails_leaves_a_drawn_film_and_a_date(studio: Studio) ->
     studio.api.behave("")
     _, plan = studio.vidgen("plan")
     assert plan["totals"]["keep"] == 1
-    assert plan["items"][0]["obstacle"] == live["error"]
+    assert plan["films"][0]["obstacle"]["message"] == live["error"]
+    (film,) = studio.vidgen("status")[1]["films"]
+    assert film["obstacle"]["message"] == live["error"]
+    assert film["obstacle"]["retry_at"] == plan["films"][0]["obstacle"]["retry_at"]
     code, out, _ = studio.run("plan")
     assert "footage tried again in 59 min" in out
     assert " tried again in 59 min" in studio.run("status", "newcomer", "one")[1]

@@ -16,9 +16,10 @@ import pytest
 
 from spritz_cli.catalog.loader import Catalog
 from spritz_cli.scene import tokens
-from spritz_cli.settings import shipped
+from tests import documents
 from tests.chromium import PROGRAM, Browser, browser
 from tests.processes import ROOT
+from tests.scenes import FROZEN
 from tests.small import write_project
 
 needs_chromium = pytest.mark.skipif(PROGRAM is None, reason="no chromium is on PATH")
@@ -173,8 +174,9 @@ def test_a_later_page_tells_what_became_of_every_film(made: Path) -> None:
     vidgen(made, "warm", "--all", "--sync", *edited)
     flags = ("--out", "after.html", "--against", "gallery.html", "--no-lint", "--json")
 
-    answer = json.loads(vidgen(made, "gallery", *flags, *edited))
+    answer = documents.read(vidgen(made, "gallery", *flags, *edited))
 
+    assert [film["status"] for film in answer["films"]] == ["ready", "ready"]
     assert answer["comparison"]["changed"] == ["newcomer/first"]
     assert answer["comparison"]["unchanged"] == ["newcomer/second"]
     assert "parameters.count: 2 → 3" in (made / "after.html").read_text("utf-8")
@@ -236,7 +238,7 @@ def test_the_filter_leaves_what_was_asked_for(page: Browser) -> None:
 
     shown = "[...document.querySelectorAll('article:not([hidden])')].map(film => film.id)"
     assert page.run(shown) == ["newcomer-second"]
-    assert page.run("document.getElementById('found').textContent") == "1 of 2 shown"
+    assert page.run("document.getElementById('matches').textContent") == "1 of 2 shown"
 
 
 @needs_chromium
@@ -294,9 +296,9 @@ CONTRASTS = """
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of the shipped catalog."""
+    """The page of the frozen catalog."""
     folder = tmp_path_factory.mktemp("whole")
-    flags = ("--catalog", str(shipped("templates.yaml")))
+    flags = ("--catalog", str(FROZEN))
     vidgen(folder, "warm", "--all", "--sync", *flags)
     vidgen(folder, "gallery", "--no-lint", *flags)
     return folder / "gallery.html"
@@ -307,7 +309,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     "persona", ["high_utilization", "variable_income", "subscription_heavy", "savings_builder"]
 )
-def test_every_shipped_film_plays_in_its_personas_colour(
+def test_every_film_plays_in_its_personas_colour(
     chromium: Browser, catalog: Catalog, whole: Path, persona: str
 ) -> None:
     chromium.complaints.clear()

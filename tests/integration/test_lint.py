@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,6 +15,7 @@ from spritz_cli.lint.run import findings_of_all
 from spritz_cli.models import Template
 from spritz_cli.scene.library import SceneLibrary
 from spritz_cli.settings import shipped
+from tests import documents
 from tests.small import write_project
 
 ROOT = Path(__file__).parents[2]
@@ -63,8 +63,10 @@ def test_a_clean_catalog_has_no_findings(project: Path) -> None:
 def test_words_that_break_a_rule_are_findings(project: Path) -> None:
     change(project, "Begin with one.", "You should begin with 7.")
     answer = vidgen(project, "lint", "--words", "--json")
-    found = json.loads(answer.stdout)["findings"]
+    document = documents.read(answer.stdout)
+    found = [finding for film in document["films"] for finding in film["findings"]]
     assert answer.returncode == 1
+    assert document["totals"] == {"films": 2, "errors": len(found), "soon": 0}
     assert {item["rule"] for item in found} == {"number", "promise"}
     assert {item["where"] for item in found} == {"takeaway"}
 
@@ -72,13 +74,13 @@ def test_words_that_break_a_rule_are_findings(project: Path) -> None:
 def test_a_scene_that_breaks_a_rule_is_found_on_every_film_that_uses_it(project: Path) -> None:
     (project / "svg_templates" / "card.svg.j2").write_text(FADED)
     answer = vidgen(project, "lint", "--json")
-    document = json.loads(answer.stdout)
-    assert (answer.returncode, document["checked"]) == (1, 2)
-    assert [item["name"] for item in document["findings"]] == ["newcomer/first", "newcomer/second"]
-    (first, _) = document["findings"]
+    document = documents.read(answer.stdout)
+    assert (answer.returncode, document["totals"]["films"]) == (1, 2)
+    assert [film["name"] for film in document["films"]] == ["newcomer/first", "newcomer/second"]
+    (first,), (_,) = (film["findings"] for film in document["films"])
     assert (first["rule"], first["second"], first["level"]) == ("contrast", 0.0, "error")
     assert first["element"].startswith("“First steps” at 1")
-    assert first["mend"]
+    assert first["hint"]
     assert vidgen(project, "lint", "--words").returncode == 0
 
 
@@ -94,7 +96,7 @@ def test_findings_are_a_table_for_people(project: Path) -> None:
 def test_a_scene_that_cannot_be_drawn_is_a_finding_not_a_crash(project: Path) -> None:
     (project / "svg_templates" / "card.svg.j2").write_text("<svg>{{ 1 / 0 }}")
     answer = vidgen(project, "lint", "newcomer/first", "--json")
-    (found,) = json.loads(answer.stdout)["findings"]
+    ((found,),) = (film["findings"] for film in documents.read(answer.stdout)["films"])
     assert answer.returncode == 1
     assert (found["rule"], found["message"]) == ("drawing", "division by zero")
 

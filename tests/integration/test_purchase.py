@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from spritz_cli.catalog.providers import load_profile
 from spritz_cli.errors import RedisUnavailable
 from spritz_cli.media import ffmpeg
-from spritz_cli.models import MicroUSD, Template
+from spritz_cli.models import NEVER, MicroUSD, Template
 from spritz_cli.scene import tokens
 from spritz_cli.settings import shipped
 from spritz_cli.storage.budget import DEFAULT_CAP_MICROS, DailyBudget
@@ -25,7 +26,7 @@ from spritz_cli.tiers.provider import Provider
 from spritz_cli.tiers.purchase import Purchase
 from spritz_cli.videos_api import client
 from spritz_cli.videos_api.client import VideosAPI
-from spritz_cli.videos_api.profiles import Profile, load_profile
+from spritz_cli.videos_api.profile import Profile
 from tests.videos_server.videos_api import QUIRKS, FakeVideosAPI
 
 #: One segment of 4 s at $0.10 a second.
@@ -83,7 +84,7 @@ class Shop:
         try:
             orders = self.buy(template)
         except TierUnavailable as exc:
-            return exc.reason
+            return exc.obstacle.reason
         assert all(self.footage.intact(order) for order in orders)
         return "made"
 
@@ -162,7 +163,7 @@ def test_another_take_is_another_purchase(shop: Shop) -> None:
 def test_a_film_is_bought_whole_or_not_at_all(shop: Shop) -> None:
     shop.cap_micros = MicroUSD(1_900_000)
 
-    assert shop.refused(LONG).reason == "budget"
+    assert shop.refused(LONG).obstacle.reason == "budget"
     assert (shop.api.posts, shop.used) == (0, 0)
 
 
@@ -176,7 +177,7 @@ def test_without_a_cap_everything_is_bought_and_recorded(shop: Shop) -> None:
 def test_a_model_without_a_price_is_refused(shop: Shop) -> None:
     shop.profile = replace(shop.profile, prices={})
 
-    assert shop.refused().reason == "unpriced"
+    assert shop.refused().obstacle.reason == "unpriced"
     assert shop.api.posts == 0
 
 
@@ -193,7 +194,7 @@ def test_a_provider_that_refuses_everybody_costs_one_call(shop: Shop, quirk: str
 def test_a_provider_that_is_away_costs_nothing(shop: Shop) -> None:
     shop.api.close()
 
-    assert shop.refused().reason == "provider_error"
+    assert shop.refused().obstacle.reason == "provider_error"
     assert shop.states() == ["refused"]
     assert shop.used == 0
 
@@ -246,7 +247,7 @@ def test_a_job_that_failed_is_tried_once_more_and_never_again(shop: Shop) -> Non
 
     assert shop.states() == ["failed", "failed"]
     assert (shop.api.posts, shop.used) == (2, 2 * PRICE)
-    assert shop.refused().retry_seconds is None
+    assert shop.refused().obstacle.until == NEVER
 
 
 def test_a_lost_redis_does_not_open_the_budget_again(shop: Shop) -> None:
@@ -336,7 +337,7 @@ def test_an_order_that_was_refused_is_recorded_before_anything_else_can_fail(sho
 def test_a_key_that_cannot_be_sent_costs_nothing(shop: Shop) -> None:
     shop.key = "sk-\nof"
 
-    assert shop.refused().reason == "provider_error"
+    assert shop.refused().obstacle.reason == "provider_error"
     assert (shop.states(), shop.used, shop.api.posts) == (["refused"], 0, 0)
 
 

@@ -23,7 +23,7 @@ from spritz_cli.films.planning import Judge, PlanItem, plan
 from spritz_cli.models import Template
 from spritz_cli.settings import load_settings
 from spritz_cli.testing import sample_film
-from tests import s3
+from tests import documents, s3
 from tests.processes import ROOT, Family, wait_until
 from tests.small import write_project
 
@@ -205,14 +205,13 @@ def test_the_commands_work_on_a_bucket(
 ) -> None:
     def answer(*arguments: str, code: int = 0) -> Any:
         assert run([*arguments, "--json"]) == code
-        return json.loads(capsys.readouterr().out)
+        return documents.read(capsys.readouterr().out)
 
     monkeypatch.chdir(tmp_path)
     write_project(tmp_path, {"one": 5})
     answer("warm", "--all", "--sync", "--workers", "1")
-    (entry,) = answer("status")["entries"]
-    assert (entry["status"], entry["files_intact"]) == ("ready", True)
-    assert answer("plan")["items"][0]["action"] == "keep"
+    assert [film["status"] for film in answer("status")["films"]] == ["ready"]
+    assert answer("plan")["films"][0]["action"] == "keep"
 
     answer("gallery", "--no-lint", "--out", str(tmp_path / "page.html"))
     assert "data:video/mp4" in (tmp_path / "page.html").read_text()
@@ -226,7 +225,7 @@ def test_the_commands_work_on_a_bucket(
     assert len(keys(server, prefix)) == 8
     assert answer("cleanup", "--grace", "0s")["orphaned_deleted"] == 1
     assert len(keys(server, prefix)) == 4
-    assert answer("status")["entries"][0]["files_intact"]
+    assert answer("status")["totals"]["ready"] == 1
 
     for name in keys(server, prefix):
         with closing(s3.client(server)) as client:
@@ -267,7 +266,7 @@ def test_to_plan_and_to_report_asks_each_sidecar_and_lists_once(
 
 
 def publish(found: Services, template: Template) -> None:
-    judge = Judge(template, found.store, found.manifest, found.tiers)
+    judge = Judge(found.studio, template)
     with found.leases.acquire(template.key) as lease, found.store.staging() as scratch:
         video = found.store.publish(
             sample_film(scratch, template.topic),
@@ -281,9 +280,7 @@ def publish(found: Services, template: Template) -> None:
 
 
 def planned(found: Services) -> Sequence[PlanItem]:
-    return plan(
-        found.catalog.templates, store=found.store, manifest=found.manifest, tiers=found.tiers
-    ).items
+    return plan(found.studio, found.catalog.templates).items
 
 
 class Counted:
@@ -312,20 +309,20 @@ def test_doctor_tries_the_bucket(
 
     def check() -> dict[str, str]:
         run(["doctor", "--json"])
-        checks = json.loads(capsys.readouterr().out)["checks"]
+        checks = documents.read(capsys.readouterr().out)["checks"]
         return next(found for found in checks if found["name"] == "videos directory")
 
     found = check()
-    assert found["state"] == ("ok" if server.kind == "moto" else "warn")
-    assert server.url.removeprefix("http://") in found["detail"]
+    assert found["status"] == ("ok" if server.kind == "moto" else "warn")
+    assert server.url.removeprefix("http://") in found["message"]
     assert keys(server, prefix) == []
 
     monkeypatch.setenv("VIDGEN_VIDEOS_DIR", "s3://nowhere/films")
-    assert check()["detail"] == "there is no bucket 'nowhere'"
+    assert check()["message"] == "there is no bucket 'nowhere'"
     if server.kind == "rclone":
         monkeypatch.setenv("VIDGEN_VIDEOS_DIR", f"s3://{s3.BUCKET}/x")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
         refused = check()
-        assert refused["state"] == "FAIL"
-        assert "AWS_SECRET_ACCESS_KEY" in refused["fix"]
+        assert refused["status"] == "fail"
+        assert "AWS_SECRET_ACCESS_KEY" in refused["hint"]
         assert "wrong-secret" not in json.dumps(refused)

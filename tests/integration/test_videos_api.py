@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
+from spritz_cli.catalog.providers import load_profile
 from spritz_cli.errors import OutcomeUnknown, ProviderError, StillRunning, StorageError, UsageError
 from spritz_cli.settings import shipped
 from spritz_cli.videos_api import client, download
 from spritz_cli.videos_api.client import RemoteJob, VideoRequest, VideosAPI
-from spritz_cli.videos_api.profiles import Profile, load_profile
+from spritz_cli.videos_api.profile import Profile
 from tests.videos_server.videos_api import FakeVideosAPI
 from tests.videos_server.wire import Call, Listener, Reply, error_reply, json_reply
 

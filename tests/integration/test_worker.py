@@ -19,11 +19,13 @@ from rq import Callback, Queue
 from rq.job import Job
 
 from spritz_cli.bootstrap import Services, open_services
-from spritz_cli.films import generate as pipeline
+from spritz_cli.films import planning
+from spritz_cli.films.generate import generate_video
 from spritz_cli.films.planning import PlanItem, ingredients
 from spritz_cli.models import Template
-from spritz_cli.runs import common as runs, queued as jobs, worker
-from spritz_cli.runs.job_queue import FUNCTION, JobQueue, JobState
+from spritz_cli.retries import Retries
+from spritz_cli.runs import common as runs, queued, worker
+from spritz_cli.runs.job_queue import FUNCTION, UP_TO_THE_WORKER, JobQueue, JobState
 from spritz_cli.runs.local_workers import LocalWorkers
 from spritz_cli.settings import load_settings
 from spritz_cli.storage.leases import LeaseInfo
@@ -32,10 +34,12 @@ from tests.small import write_project
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 
+REQUEST = worker.JobRequest("newcomer", "short", "by-hand", False, "capped", {})
+
 
 @dataclass
 class Hall:
-    """A services, its queue, and workers that are gone after the test."""
+    """The services, their queue, and workers that are gone after the test."""
 
     services: Services
     queue: JobQueue
@@ -48,7 +52,7 @@ class Hall:
 
     def enqueue(self, topic: str, **options: Any) -> tuple[str, bool]:
         template = self.template(topic)
-        digest = pipeline.fingerprint(template, self.services.tiers)
+        digest = planning.fingerprint(template, self.services.tiers)
         found = ingredients(template, self.services.tiers)
         return self.queue.enqueue(template, digest, ingredients=found, **options)
 
@@ -223,8 +227,8 @@ def test_a_job_whose_process_is_killed_before_it_began_is_put_back_once(
     job_id, _ = hall.enqueue("short")
     hall.connection.lmove("rq:queue:video_generation", "rq:queue:video_generation:intermediate")
     monkeypatch.setenv("REDIS_URL", hall.services.redis.url)
-    monkeypatch.setattr("spritz_cli.runs.worker.KILLED_PAUSES", (0.0,))
     parent = worker._worker(load_settings())
+    parent.after_a_kill = Retries((0.0,))
     job = Job.fetch(job_id, connection=hall.connection, serializer="json")
     gone = subprocess.Popen(["true"])
     gone.wait()
@@ -247,9 +251,9 @@ def test_a_job_whose_worker_was_killed_after_its_film_was_published_is_forgotten
     killed.connection.close()
     template = hall.template("short")
     item = PlanItem(template, "make", "new")
-    with jobs._Run(hall.services, 1, False, runs.ignore) as run:
-        run._awaited[template.name] = film = jobs._Awaited(item, job_id, ours=True)
-        runs.generate(hall.services, template)
+    with queued._Run(hall.services, 1, runs.ignore) as run:
+        run._awaited[template.name] = film = queued._Awaited(item, job_id, ours=True)
+        generate_video(hall.services.studio, item)
         run._try_again(film)
         outcome = run._outcomes[template.name]
 
@@ -303,12 +307,11 @@ def test_a_disk_that_is_unusable_for_a_moment_costs_no_film(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REDIS_URL", hall.services.redis.url)
-    monkeypatch.setattr("spritz_cli.runs.worker.PAUSES", (0.6,))
     obstacle = hall.services.store.folder
     obstacle.write_text("in the way")
     mended = threading.Timer(0.4, obstacle.unlink)
     mended.start()
-    made = worker.generate_video_job("newcomer", "short", "by-hand")
+    made = worker.make_with_retries(REQUEST, Retries((0.6,)))
     mended.join()
 
     assert made["status"] == "success"
@@ -318,9 +321,8 @@ def test_a_disk_that_stays_unusable_is_told_as_the_reason(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REDIS_URL", hall.services.redis.url)
-    monkeypatch.setattr("spritz_cli.runs.worker.PAUSES", (0.01, 0.01))
     hall.services.store.folder.write_text("in the way")
-    failed = worker.generate_video_job("newcomer", "short", "by-hand")
+    failed = worker.make_with_retries(REQUEST, Retries((0.01, 0.01)))
 
     assert (failed["status"], failed["error_kind"]) == ("failed", "StorageError")
 
@@ -348,13 +350,8 @@ def test_a_run_tells_that_the_workers_have_another_catalog_and_changes_nothing(
     elsewhere = hall.work_elsewhere(tmp_path / "elsewhere")
     wait_until(hall.queue.live_workers)
     template = hall.template("short")
-    plan = pipeline.plan(
-        [template],
-        store=hall.services.store,
-        manifest=hall.services.manifest,
-        tiers=hall.services.tiers,
-    )
-    (outcome,) = jobs.warm(hall.services, plan.items)
+    items = planning.plan(hall.services.studio, [template]).items
+    (outcome,) = queued.warm(hall.services, items)
     elsewhere.stop()
 
     assert outcome.status == "failed"
@@ -375,7 +372,9 @@ def test_a_worker_that_was_asleep_cannot_replace_what_its_successor_published(
     os.killpg(sleeper, signal.SIGSTOP)
     # As if half a minute had passed: the lease of who does not renew it expires.
     hall.connection.delete(hall.services.leases.redis_key(hall.template("short").key))
-    successor = runs.generate(hall.services, hall.template("short"))
+    successor = generate_video(
+        hall.services.studio, PlanItem(hall.template("short"), "make", "new")
+    )
     published = hall.services.manifest.peek("newcomer", "short")
     os.killpg(sleeper, signal.SIGCONT)
     state = wait_until(lambda: hall.ended(job_id))
@@ -464,14 +463,17 @@ def test_a_job_that_is_over_makes_room_for_the_next(hall: Hall) -> None:
 def test_a_film_that_just_failed_is_not_queued_again_for_a_viewer(hall: Hall) -> None:
     scene = hall.services.settings.scenes / "card.svg.j2"
     scene.write_text("<svg>{{ nothing }}</svg>")
-    job_id, _ = hall.enqueue("broken")
+    job_id = hall.queue.enqueue_for_viewer("newcomer", "broken")
+    run_id, _ = hall.enqueue("broken")
     hall.workers.start(1)
     state = wait_until(lambda: hall.ended(job_id))
+    wait_until(lambda: hall.ended(run_id))
     hall.workers.stop()
 
     assert state.result["status"] == "failed"
-    assert hall.enqueue("broken", cool_down=True) == (job_id, False)
-    assert hall.enqueue("broken") == (job_id, True)
+    assert hall.queue.enqueue_for_viewer("newcomer", "broken") == job_id
+    assert hall.queue.waiting() == []
+    assert hall.enqueue("broken") == (run_id, True)
 
 
 def test_a_job_that_fell_out_of_the_list_is_queued_again(
@@ -527,6 +529,24 @@ def test_a_job_that_ran_too_long_leaves_nothing_and_is_not_begun_again(hall: Hal
     assert hall.lease("long") is None
     assert not hall.family.alive("ffmpeg")
     assert hall.services.store.abandoned() == []
+
+
+def test_a_worker_decides_how_long_the_job_of_an_application_may_take(hall: Hall) -> None:
+    queue = JobQueue(hall.services.redis.url, "video_generation", job_timeout=UP_TO_THE_WORKER)
+    job_id = queue.enqueue_for_viewer("newcomer", "short")
+    queue.close()
+    hall.workers.start(1)
+    wait_until(lambda: hall.ended(job_id))
+
+    timeout = Job.fetch(job_id, connection=hall.connection, serializer="json").timeout
+    assert timeout == hall.services.settings.job_timeout
+
+
+def test_a_worker_announces_its_catalog(hall: Hall) -> None:
+    hall.workers.start(1)
+    names = wait_until(lambda: hall.connection.smembers("video:templates"))
+
+    assert names == {b"newcomer/short", b"newcomer/long", b"newcomer/broken"}
 
 
 def test_burst_workers_end_when_the_queue_is_empty(hall: Hall) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from spritz_cli.catalog.loader import MAX_BYTES, MAX_ITEMS, MAX_PROBLEMS, load_catalog
+from spritz_cli.catalog.findings import MAX_PROBLEMS
+from spritz_cli.catalog.loader import MAX_BYTES, load_catalog
 from spritz_cli.catalog.schema import MAX_PERSONAS, MAX_TEMPLATES
+from spritz_cli.catalog.strict_yaml import MAX_ITEMS
 from spritz_cli.errors import CatalogError
 
 CATALOGS = Path(__file__).parent.parent / "catalogs"

@@ -13,6 +13,8 @@ import pytest
 from spritz_cli.catalog.loader import DECIDING, Catalog, get_template, load_catalog
 from spritz_cli.errors import CatalogError, Problem, UnknownTemplate, UsageError
 from spritz_cli.models import Cue, KeyFigure, TextCard
+from spritz_cli.settings import load_settings, shipped
+from tests.scenes import FROZEN
 
 ROOT = Path(__file__).parents[2]
 SHORT = ROOT / "tests" / "catalogs" / "good" / "short.yaml"
@@ -130,16 +132,24 @@ def test_the_scenes_beside_the_catalog_are_used(tmp_path: Path, scenes: Path) ->
     assert load_catalog(path).get("newcomer", "first_steps").style == "quiet"
 
 
-def test_the_catalog_of_the_repository_is_valid(tmp_path: Path) -> None:
-    path = ROOT / "templates.yaml"
-    named = re.findall(r"fallback_static: (\S+)", path.read_text("utf-8"))
-    for name in ["card.svg.j2", *named]:
-        (tmp_path / name).touch()
+def test_a_catalog_that_is_a_link_is_drawn_with_the_scenes_beside_the_file_it_leads_to(
+    tmp_path: Path,
+) -> None:
+    real, linked = tmp_path / "real", tmp_path / "linked"
+    (real / "svg_templates").mkdir(parents=True)
+    linked.mkdir()
+    (real / "templates.yaml").touch()
+    (linked / "templates.yaml").symlink_to("../real/templates.yaml")
 
-    catalog = load_catalog(path, tmp_path)
+    assert load_settings({}, linked).scenes == real / "svg_templates"
+    (linked / "svg_templates").mkdir()
+    assert load_settings({}, linked).scenes == linked / "svg_templates"
 
-    assert len(catalog.templates) == 20
-    assert len({template.key for template in catalog.templates}) == 20
+
+def test_the_catalog_of_the_repository_is_valid() -> None:
+    templates = load_catalog(ROOT / "templates.yaml").templates
+
+    assert len({template.key for template in templates}) == len(templates) > 0
 
 
 # Choosing
@@ -147,7 +157,7 @@ def test_the_catalog_of_the_repository_is_valid(tmp_path: Path) -> None:
 
 def test_a_catalog_of_two_thousand_full_templates_is_read_like_a_small_one(tmp_path: Path) -> None:
     path = tmp_path / "templates.yaml"
-    path.write_text(_hundredfold((ROOT / "templates.yaml").read_text("utf-8")), "utf-8")
+    path.write_text(_hundredfold(FROZEN.read_text("utf-8")), "utf-8")
 
     catalog = load_catalog(path, ROOT / "svg_templates")
 
@@ -239,6 +249,14 @@ def test_a_file_that_cannot_be_read_is_a_usage_error(
         load_catalog(tmp_path / name)
 
     assert "--catalog" in caught.value.hint
+
+
+def test_a_path_that_the_system_refuses_is_a_usage_error() -> None:
+    path = Path("x" * 300) / "templates.yaml"
+
+    assert load_settings({}, catalog=path).scenes == shipped("svg_templates")
+    with pytest.raises(UsageError, match="cannot read the catalog: File name too long"):
+        load_catalog(path)
 
 
 def test_a_pipe_or_device_is_refused_at_once(tmp_path: Path) -> None:

@@ -22,14 +22,16 @@ from spritz_cli.films.cleanup import (
     cleanup,
     plan_cleanup,
 )
+from spritz_cli.films.studio import Studio
 from spritz_cli.models import Template, Video
+from spritz_cli.settings import GIGABYTE
 from spritz_cli.storage.footage import FootageStore, Order
 from spritz_cli.storage.leases import Leases
 from spritz_cli.storage.manifest import VideoManifest
 from spritz_cli.storage.videos import VideoStore
 from spritz_cli.testing import fake_redis, sample_film, sample_order, sample_template
 
-HOUR, DAY, GB = 3600.0, 86_400.0, 1024**3
+HOUR, DAY = 3600.0, 86_400.0
 A = sample_template(topic="a")
 B = sample_template(topic="b")
 C = sample_template(topic="c")
@@ -46,6 +48,7 @@ class House:
         self.store = VideoStore(root)
         self.manifest = VideoManifest(self.redis)
         self.leases = Leases(self.redis)
+        self.studio = Studio(self.store, self.manifest, self.leases, ())
         self.footage = FootageStore(root)
 
     def order(self, template: Template = A, age: float = 100 * DAY, **changes) -> Order:
@@ -84,28 +87,22 @@ class House:
         then = datetime.fromtimestamp(time.time() - ago, UTC).isoformat()
         self.redis.hset(f"video:{video.key}", "last_accessed_at", then)
 
-    def plan(self, quota: float = 5 * GB, grace: float = HOUR, catalog=CATALOG) -> CleanupPlan:
+    def plan(
+        self, quota: float = 5 * GIGABYTE, grace: float = HOUR, catalog=CATALOG
+    ) -> CleanupPlan:
         return plan_cleanup(
-            self.store,
-            self.manifest,
+            self.studio,
             catalog,
-            self.leases,
             quota_bytes=int(quota),
             footage=self.footage,
             grace_seconds=grace,
         )
 
     def apply(self, plan: CleanupPlan) -> int:
-        return len(apply_cleanup(plan, self.store, self.manifest, self.leases, self.footage))
+        return len(apply_cleanup(plan, self.studio, self.footage))
 
     def clean(self, **options) -> dict:
-        return cleanup(
-            self.store,
-            self.manifest,
-            CATALOG,
-            self.leases,
-            **{"quota_bytes": 5 * GB, **options},
-        )
+        return cleanup(self.studio, CATALOG, **{"quota_bytes": 5 * GIGABYTE, **options}).document()
 
     def size(self, video: Video) -> int:
         return next(film.bytes for film in self.store.videos() if film.hash == video.hash)
@@ -218,14 +215,14 @@ def test_a_dry_run_changes_nothing_and_tells_everything(house: House) -> None:
     said = house.clean(dry_run=True)
     assert (house.files(), sorted(house.redis.keys())) == (before, keys)
     assert (said["expired_deleted"], said["orphaned_deleted"], said["lru_evicted"]) == (1, 1, 0)
-    assert (len(said["planned"]), said["bytes_freed"]) == (8, 0)
+    assert (len(said["deletions"]), said["bytes_freed"]) == (8, 0)
     done = house.clean()
-    assert done["planned"] == said["planned"]
-    assert done["bytes_freed"] == sum(item["bytes"] for item in said["planned"])
+    assert done["deletions"] == said["deletions"]
+    assert done["bytes_freed"] == sum(item["bytes"] for item in said["deletions"])
     assert done["disk_usage_gb"] == pytest.approx(
-        sum(film.bytes for film in house.store.videos()) / GB
+        sum(film.bytes for film in house.store.videos()) / GIGABYTE
     )
-    assert house.clean()["planned"] == []
+    assert house.clean()["deletions"] == []
 
 
 def test_other_files_and_gitkeep_stay_and_empty_topics_go(house: House) -> None:
@@ -298,13 +295,16 @@ def test_abandoned_scratch_folders_go_and_those_in_use_stay(house: House) -> Non
         (abandoned / "film.mp4").write_bytes(b"x" * 1000)
         (planned,) = house.plan().deletions
         assert (planned.path, planned.bytes, planned.reason) == (abandoned, 1000, ORPHANED)
-        assert house.clean()["orphaned_deleted"] == 1
+        report = house.clean()
+        assert (report["orphaned_deleted"], report["bytes_freed"]) == (1, 1000)
+        # Scratch never counted as disk usage, so its going frees none of it.
+        assert report["disk_usage_gb"] == 0
         assert scratch.exists()
     assert not abandoned.exists()
 
 
 def test_an_empty_or_missing_store_is_clean(house: House) -> None:
-    assert house.clean()["planned"] == []
+    assert house.clean()["deletions"] == []
     assert not house.store.folder.exists()
 
 

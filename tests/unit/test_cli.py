@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
@@ -17,6 +16,7 @@ import typer
 from spritz_cli.cli import console, main, report
 from spritz_cli.cli.app import COMMANDS, app, globals_first
 from spritz_cli.cli.console import Cell, Column
+from spritz_cli.cli.documents import film_fields, video_fields
 from spritz_cli.cli.options import selection
 from spritz_cli.cli.progress import LiveWatch, PlainWatch, Tally, result_line, shortened
 from spritz_cli.cli.report import Run
@@ -26,6 +26,7 @@ from spritz_cli.films.planning import PlanItem
 from spritz_cli.models import Outcome, Video
 from spritz_cli.runs.common import Event
 from spritz_cli.testing import sample_template
+from tests import documents
 
 
 def sample_video(**changes: Any) -> Video:
@@ -54,6 +55,18 @@ def sample_run(status: Any = "made", video: Video | None = None, error: str | No
     template = sample_template()
     outcome = Outcome(template.persona, template.topic, status, video, 4.2, error)
     return Run([sample_item()], [outcome], Path("/srv/videos"), 5.0)
+
+
+def seen(run: Run) -> dict[str, dict[str, Any]]:
+    """What the application sees after a run whose every film is the first outcome's."""
+    video = run.outcomes[0].video
+    return {
+        item.template.key: {
+            **film_fields(item.template, video, intact=True),
+            "video": video_fields(video),
+        }
+        for item in run.items
+    }
 
 
 # Words
@@ -148,7 +161,9 @@ def test_help_lists_every_command_in_order_with_its_first_sentence(
     assert tuple(name for name, _ in lines) == COMMANDS
     for name, sentence in lines:
         module = import_module(f"spritz_cli.cli.{name}")
-        assert getattr(module, name).__doc__.startswith(sentence.removesuffix("..."))
+        assert getattr(module, name).__doc__.startswith(sentence)
+        assert sentence.endswith(".")
+        assert not sentence.endswith("..")
 
 
 def test_a_shell_is_offered_the_commands_that_fit() -> None:
@@ -160,6 +175,14 @@ def test_a_shell_is_offered_the_commands_that_fit() -> None:
 def test_a_misspelt_command_is_told_what_is_near(capsys: pytest.CaptureFixture) -> None:
     assert main(["stats"]) == 2
     assert "Did you mean 'status'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["help"], ["help", "help"], ["-h"]])
+def test_help_is_had_in_every_usual_way(
+    arguments: list[str], capsys: pytest.CaptureFixture
+) -> None:
+    assert main(arguments) == 0
+    assert "Commands:" in capsys.readouterr().out
 
 
 def test_no_command_at_all_is_a_usage_error(capsys: pytest.CaptureFixture) -> None:
@@ -175,11 +198,11 @@ def test_no_command_at_all_is_a_usage_error(capsys: pytest.CaptureFixture) -> No
         (["warm"], "nothing is selected"),
         (["warm", "--all", "--sync", "--no-wait"], "contradict"),
         (["warm", "--bogus"], "no such option: --bogus"),
-        (["warm", "--all", "--min-tier", "gold"], "gold"),
+        (["warm", "--all", "--min-tier", "gold"], "'--min-tier': 'gold' is not one of 'sora'"),
         (["warm", "--all", "--workers", "0"], "--workers"),
         (["preview"], "missing argument 'PERSONA'"),
         (["nonsense"], "nonsense"),
-        (["--log-level", "loud", "status"], "--log-level loud is no level"),
+        (["--log-level", "loud", "status"], "invalid --log-level loud"),
         (["--log-level", "loud", "status"], "hint: Use DEBUG, INFO, WARNING or ERROR."),
         (["warm", ""], "the persona is empty"),
         (["cleanup", "--quota-gb", "inf"], "--quota-gb inf"),
@@ -189,6 +212,10 @@ def test_no_command_at_all_is_a_usage_error(capsys: pytest.CaptureFixture) -> No
         (["cleanup", "--quota-gb=-1"], "above 0"),
         (["preview", "p/t", "--out", "x.jpg"], "such as x.png"),
         (["--catalog", "nowhere.yaml", "lint"], "nowhere.yaml"),
+        (["status", "-q", "--verbose"], "--quiet and --verbose contradict each other"),
+        (["help", "nonsense"], "nonsense"),
+        (["completion"], "SHELL"),
+        (["completion", "csh"], "csh"),
     ],
 )
 def test_a_wrong_call_exits_with_2_and_says_what_and_what_to_do(
@@ -208,14 +235,43 @@ def test_a_wrong_call_exits_with_2_and_says_what_and_what_to_do(
 
 def test_with_json_an_error_is_a_document_too(capsys: pytest.CaptureFixture) -> None:
     assert main(["warm", "--json"]) == 2
-    answer = json.loads(capsys.readouterr().out)
-    assert answer["schema"] == 1
+    answer = documents.read(capsys.readouterr().out)
+    assert (answer["schema"], answer["command"]) == ("vidgen/error/1", "warm")
     assert answer["error"]["exit_code"] == 2
     assert answer["error"]["hint"]
 
 
-def test_the_version_is_printed(capsys: pytest.CaptureFixture) -> None:
-    assert main(["--version"]) == 0
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["nonsense", "--json"], None),
+        (["--bogus", "plan", "--json"], "plan"),
+        (["--catalog", "status", "plan", "--json"], "plan"),
+        (["completion", "csh", "--json"], "completion"),
+    ],
+)
+def test_an_error_document_names_the_command_that_was_meant(
+    arguments: list[str], command: str | None, capsys: pytest.CaptureFixture
+) -> None:
+    assert main(arguments) == 2
+    assert documents.read(capsys.readouterr().out)["command"] == command
+
+
+def test_the_problems_of_a_catalog_are_in_the_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "templates.yaml").write_text("version: 2\n")
+    assert main(["lint", "--json"]) == 2
+    problems = documents.read(capsys.readouterr().out)["error"]["problems"]
+    assert problems[0]["file"] == "templates.yaml"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--version"], ["-V"], ["warm", "--version"], ["plan", "-V"]]
+)
+def test_the_version_is_printed(arguments: list[str], capsys: pytest.CaptureFixture) -> None:
+    assert main(arguments) == 0
     assert capsys.readouterr().out.startswith("vidgen")
 
 
@@ -397,7 +453,7 @@ def test_the_share_of_a_run_counts_seconds_of_film() -> None:
 
 
 def test_a_run_ends_with_its_totals(capsys: pytest.CaptureFixture) -> None:
-    report.show(sample_run(video=sample_video()), min_tier=None, as_json=False)
+    report.show(sample_run(video=sample_video()), min_tier=None)
     shown = capsys.readouterr()
     assert shown.out.splitlines()[-1] == (
         "1 film made, 0 unchanged, 0 failed: 15.0 s of film in 5.0 s (3.0 × real time), "
@@ -416,13 +472,13 @@ def test_the_totals_tell_what_was_renewed_and_why(capsys: pytest.CaptureFixture)
         Outcome("p", "three", "joined", sample_video()),
     ]
     run = Run(items, outcomes, Path("v"), 0.5)
-    report.show(run, min_tier=None, as_json=False)
+    report.show(run, min_tier=None)
     assert capsys.readouterr().out.splitlines()[-1] == (
         "0 films made, 2 renewed (expires soon, found on disk), "
         "1 made by another run, 0 unchanged, 0 failed, in 0.5 s."
     )
-    report.show(run, min_tier=None, as_json=True)
-    totals = json.loads(capsys.readouterr().out)["totals"]
+    report.show(run, min_tier=None, seen=seen(run))
+    totals = documents.read(capsys.readouterr().out)["totals"]
     assert (totals["renewed"], totals["joined"], totals["unchanged"]) == (2, 1, 0)
 
 
@@ -444,13 +500,13 @@ def test_the_tier_of_the_films_is_told_in_plain_words(
         Outcome(film.persona, film.topic, "made", sample_video(topic=film.topic))
         for film in films[:made]
     ]
-    report.show(Run(plan, outcomes, Path("v"), 1.0), min_tier=None, as_json=False)
+    report.show(Run(plan, outcomes, Path("v"), 1.0), min_tier=None)
     assert capsys.readouterr().err.endswith(f"{words}\n")
 
 
 def test_nothing_to_do_is_said_in_one_line(capsys: pytest.CaptureFixture) -> None:
     items = [sample_item(action="keep", video=sample_video())] * 20
-    report.show(Run(items, [], Path("v"), 0.1), min_tier=None, as_json=False)
+    report.show(Run(items, [], Path("v"), 0.1), min_tier=None)
     assert capsys.readouterr().out == "Nothing to do: all 20 films are up to date.\n"
 
 
@@ -458,24 +514,26 @@ def test_a_film_below_the_tier_asked_for_is_named(capsys: pytest.CaptureFixture)
     run = sample_run(video=sample_video())
     assert run.below("static") == []
     assert run.below("sora") == ["high_utilization/credit_utilization"]
-    report.show(run, min_tier="sora", as_json=False)
+    report.show(run, min_tier="sora")
     assert "1 film is below tier sora: high_utilization/" in capsys.readouterr().err
 
 
 def test_a_film_that_failed_counts_as_text_and_says_why(capsys: pytest.CaptureFixture) -> None:
     run = sample_run("failed", error="no ink")
     assert run.below("static") == ["high_utilization/credit_utilization"]
-    report.show(run, min_tier=None, as_json=False)
+    report.show(run, min_tier=None)
     shown = capsys.readouterr()
     assert "0 films made, 0 unchanged, 1 failed" in shown.out
     assert "failed high_utilization/credit_utilization: no ink" in shown.err
 
 
 def test_a_run_as_a_document_has_every_film_and_the_totals(capsys: pytest.CaptureFixture) -> None:
-    report.show(sample_run(video=sample_video()), min_tier="sora", as_json=True)
-    answer = json.loads(capsys.readouterr().out)
+    run = sample_run(video=sample_video())
+    report.show(run, min_tier="sora", seen=seen(run))
+    answer = documents.read(capsys.readouterr().out)
     (film,) = answer["films"]
-    assert (film["status"], film["tier"], film["video"]["bytes"]) == ("made", "static", 412_000)
+    assert (film["result"], film["status"], film["tier"]) == ("made", "ready", "static")
+    assert film["video"]["bytes"] == 412_000
     assert answer["totals"]["made"] == answer["totals"]["below_min_tier"] == 1
     assert answer["videos_dir"] == "/srv/videos"
 
@@ -494,9 +552,9 @@ def test_a_check_that_dies_does_not_take_the_others_along(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(doctor, "CHECKS", {"first": die, "python": doctor.CHECKS["python"]})
     assert main(["doctor", "--json"]) == 3
-    first, second = json.loads(capsys.readouterr().out)["checks"]
-    assert first == {"name": "first", "state": "FAIL", "detail": "broken", "fix": "Mend it."}
-    assert second["state"] == "ok"
+    first, second = documents.read(capsys.readouterr().out)["checks"]
+    assert first == {"name": "first", "status": "fail", "message": "broken", "hint": "Mend it."}
+    assert second["status"] == "ok"
 
 
 def test_a_full_disk_fails_and_a_nearly_full_one_warns(

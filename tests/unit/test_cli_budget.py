@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,10 @@ from redis import Redis
 
 from spritz_cli.cli import main
 from spritz_cli.cli.budget import Spending, _lines, _nothing
+from spritz_cli.cli.documents import name_fields
 from spritz_cli.models import MicroUSD
 from spritz_cli.storage.budget import Charge, DailyBudget, Day
+from tests import documents
 
 
 @pytest.fixture
@@ -107,16 +108,17 @@ def test_the_document_holds_everything(spent: str, capsys: pytest.CaptureFixture
     first = {"orders": 2, "spent_usd": 0.64, "held_usd": 0.6}
     second = {"orders": 1, "spent_usd": 0.0, "held_usd": 0.0375}
     assert answer == {
-        "schema": 1,
+        "schema": "vidgen/budget/1",
+        "command": "budget",
         "date": spent,
         "cap_usd": 5.0,
         "spent_usd": 0.64,
         "held_usd": 0.6375,
         "left_usd": 3.7225,
         "resets_at": f"{before(spent, -1)}T00:00:00+00:00",
-        "templates": [
-            {"template": "high_utilization/debt_paydown", **first},
-            {"template": "savings_builder/goal_tracking", **second},
+        "films": [
+            {**name_fields("high_utilization", "debt_paydown"), **first},
+            {**name_fields("savings_builder", "goal_tracking"), **second},
         ],
         "days": [
             {"date": spent, "orders": 3, "spent_usd": 0.64, "held_usd": 0.6375},
@@ -138,7 +140,7 @@ def test_the_document_has_the_same_fields_when_nothing_was_spent(
 ) -> None:
     answer = document(capsys)
     assert (answer["spent_usd"], answer["held_usd"], answer["left_usd"]) == (0.0, 0.0, 5.0)
-    assert (answer["templates"], answer["days"]) == ([], [])
+    assert (answer["films"], answer["days"]) == ([], [])
 
 
 def test_an_order_of_which_only_the_cost_is_known_is_told_too(
@@ -146,7 +148,7 @@ def test_an_order_of_which_only_the_cost_is_known_is_told_too(
 ) -> None:
     budget.settle(budget.today().date, "a", MicroUSD(600_000))
     assert any(line.startswith("(unknown)") for line in said(capsys))
-    assert document(capsys)["templates"][0]["template"] is None
+    assert document(capsys)["films"][0]["name"] is None
 
 
 def test_a_damaged_day_is_an_error_in_words_and_in_the_document(
@@ -157,7 +159,7 @@ def test_a_damaged_day_is_an_error_in_words_and_in_the_document(
     assert main(["budget", "--json"]) == 3
     shown = capsys.readouterr()
     assert name in shown.err
-    assert name in json.loads(shown.out)["error"]["message"]
+    assert name in documents.read(shown.out)["error"]["message"]
 
 
 def test_the_command_explains_itself(capsys: pytest.CaptureFixture) -> None:
@@ -175,8 +177,7 @@ def said(capsys: pytest.CaptureFixture, *options: str) -> list[str]:
 
 def document(capsys: pytest.CaptureFixture) -> dict[str, Any]:
     assert main(["budget", "--json"]) == 0
-    answer: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return answer
+    return documents.read(capsys.readouterr().out)
 
 
 def before(day: str, count: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from spritz_cli.catalog.schema import MAX_TEMPLATES
 from spritz_cli.models import manifest_key
+from tests.drill import scale
 from tests.drill.results import Book, line, table
 from tests.drill.trial import Result
 from tests.drill.watch import Publications, Watch
@@ -73,6 +76,20 @@ def test_films_are_complete_in_their_new_version_only(watch: Watch, real_redis: 
     assert before is None
     assert wait_until(lambda: watch.complete_at)
     assert watch.vanished == []
+
+
+def test_a_catalog_beyond_the_limits_is_read_by_a_copy_with_raised_ones(tmp_path: Path) -> None:
+    copy = scale._package(tmp_path, MAX_TEMPLATES + 1)
+    code = "from spritz_cli.catalog.schema import MAX_TEMPLATES; print(MAX_TEMPLATES)"
+    process = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(copy)},
+        capture_output=True,
+        text=True,
+    )
+
+    assert process.stdout == "50000\n", process.stderr
 
 
 def test_a_book_is_clean_only_if_nothing_went_wrong_and_soon(tmp_path: Path) -> None:

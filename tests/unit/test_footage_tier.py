@@ -77,11 +77,12 @@ def test_footage_that_cannot_be_drawn_over_is_left_alone_for_a_day(
 ) -> None:
     keep(footage, tmp_path)
     with pytest.raises(RenderError):
-        tier.make(TEMPLATE, tmp_path, ignore_progress)
-    offer = tier.offer(TEMPLATE)
+        tier.make(TEMPLATE, tmp_path, ignore_progress, "capped")
+    obstacle = tier.offer(TEMPLATE).obstacle
 
-    assert offer.reason == "render_error"
-    assert offer.wait_until > time.time() + 86_000
+    assert obstacle is not None
+    assert obstacle.reason == "render_error"
+    assert obstacle.until > time.time() + 86_000
 
 
 def test_a_segment_that_was_decoded_on_delivery_is_not_decoded_again(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Golden frames: the raw pixels of the finished films at three instants.
 
-A change here is a change that every viewer sees: look at the film, then write
-the new digests with `make golden`.
+They are drawn by today's scenes from the frozen catalog beside the digests. A change here is a
+change of the code that every viewer sees: look at the film, then write the new digests with
+`make golden`.
 """
 
 from __future__ import annotations

@@ -3,8 +3,6 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,14 +11,13 @@ from types import SimpleNamespace
 import pytest
 
 import spritz_cli
-from spritz_cli import hooks
+from spritz_cli import RedisUnavailable, UnknownTemplate, Video, VideoManifest, hooks
 from spritz_cli.bootstrap import Services, open_services
-from spritz_cli.errors import RedisUnavailable, UnknownTemplate
-from spritz_cli.films.generate import generate_video
+from spritz_cli.cli import main
+from spritz_cli.models import Status, manifest_key
 from spritz_cli.runs.job_queue import JobQueue
-from spritz_cli.storage.manifest import VideoManifest
-from spritz_cli.storage.videos import VideoStore
-from spritz_cli.testing import FakeTier
+from spritz_cli.testing import sample_template
+from tests import documents
 from tests.small import write_project
 
 FILMS = {"one": 5, "two": 5, "three": 5, "four": 5}
@@ -62,46 +59,46 @@ def queued(services: Services) -> list[str]:
         queue.close()
 
 
+def publish(services: Services, topic: str, status: Status = "ready") -> None:
+    """Put an entry into the manifest, of a film that no catalog would call current."""
+    video = Video("newcomer", topic, status, "Headline", "Body", "Action", "Alt", hash="0" * 16)
+    with services.leases.acquire(video.key) as lease:
+        services.manifest.publish(video, lease)
+
+
+def announce(services: Services) -> None:
+    services.manifest.announce(services.catalog.templates)
+
+
 def test_a_missing_film_is_queued_once(shared: Services) -> None:
     first = spritz_cli.enqueue_video_generation("newcomer", "one")
     second = spritz_cli.enqueue_video_generation("newcomer", "one")
 
-    template = shared.catalog.get("newcomer", "one")
-    assert first == second
-    assert first.startswith(f"{template.key}-")
+    assert first == second == f"{manifest_key('newcomer', 'one')}-app"
     assert queued(shared) == [first]
 
 
-def test_a_current_film_is_cached(shared: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    tier = FakeTier()
-    monkeypatch.setattr("spritz_cli.tiers.static.StaticTier", lambda _library: tier)
-    generate_video(
-        shared.catalog.get("newcomer", "one"),
-        store=shared.store,
-        manifest=shared.manifest,
-        leases=shared.leases,
-        tiers=[tier],
-    )
+@pytest.mark.parametrize("status", ["processing", "failed"])
+def test_a_film_that_is_not_ready_is_queued(shared: Services, status: Status) -> None:
+    publish(shared, "one", status)
+
+    assert [hooks.enqueue_video_generation("newcomer", "one")] == queued(shared)
+
+
+def test_a_film_that_is_there_is_cached_also_if_it_is_stale(shared: Services) -> None:
+    publish(shared, "one")
 
     assert hooks.enqueue_video_generation("newcomer", "one") == "cached"
     assert queued(shared) == []
 
 
-def test_a_film_that_others_publish_under_another_url_is_cached(
-    shared: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tier = FakeTier()
-    monkeypatch.setattr("spritz_cli.tiers.static.StaticTier", lambda _library: tier)
-    generate_video(
-        shared.catalog.get("newcomer", "one"),
-        store=VideoStore(shared.store.folder, "https://cdn.example/v"),
-        manifest=shared.manifest,
-        leases=shared.leases,
-        tiers=[tier],
-    )
+def test_to_ask_for_a_film_is_no_view(shared: Services) -> None:
+    publish(shared, "one")
+    hooks.enqueue_video_generation("newcomer", "one")
+    hooks.enqueue_video_generation("newcomer", "two")
 
-    assert hooks.enqueue_video_generation("newcomer", "one") == "cached"
-    assert queued(shared) == []
+    stats = shared.manifest.stats()
+    assert (stats["hits"], stats["misses"]) == (0, 0)
 
 
 def test_the_general_persona_is_skipped(unshared: Path) -> None:
@@ -109,10 +106,49 @@ def test_the_general_persona_is_skipped(unshared: Path) -> None:
 
 
 def test_an_unknown_film_is_a_value_error(shared: Services) -> None:
+    announce(shared)
+
     with pytest.raises(ValueError, match="Unknown persona: nobody"):
         hooks.enqueue_video_generation("nobody", "one")
-    with pytest.raises(UnknownTemplate, match="Unknown topic: nothing for newcomer"):
+    with pytest.raises(UnknownTemplate, match="Unknown topic: thre for newcomer") as caught:
+        hooks.enqueue_video_generation("newcomer", "thre")
+    assert caught.value.hint == "Did you mean three?"
+    assert queued(shared) == []
+
+
+def test_the_catalog_that_was_announced_last_counts(shared: Services) -> None:
+    announce(shared)
+    shared.manifest.announce([sample_template(persona="newcomer", topic="five")])
+
+    assert [hooks.enqueue_video_generation("newcomer", "five")] == queued(shared)
+    with pytest.raises(UnknownTemplate):
+        hooks.enqueue_video_generation("newcomer", "one")
+
+
+def test_before_a_catalog_is_announced_the_worker_decides(shared: Services) -> None:
+    assert [hooks.enqueue_video_generation("nobody", "nothing")] == queued(shared)
+
+
+def test_a_key_of_another_type_counts_as_no_announcement(shared: Services) -> None:
+    shared.redis.client.set("video:templates", "a string")
+
+    assert [hooks.enqueue_video_generation("newcomer", "one")] == queued(shared)
+    announce(shared)
+    with pytest.raises(UnknownTemplate):
         hooks.enqueue_video_generation("newcomer", "nothing")
+
+
+def test_the_hook_needs_no_catalog_and_no_films(
+    shared: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDGEN_CATALOG", "/nowhere/templates.yaml")
+    monkeypatch.setenv("VIDGEN_VIDEOS_DIR", "/nowhere/videos")
+    folder = tmp_path / "of the application"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+
+    assert [hooks.enqueue_video_generation("newcomer", "one")] == queued(shared)
+    assert not list(folder.iterdir())
 
 
 def test_without_a_shared_server_nothing_is_queued_where_nobody_serves(unshared: Path) -> None:
@@ -131,6 +167,7 @@ def test_the_top_three_recommendations_are_queued(shared: Services) -> None:
 def test_recommendations_without_a_film_are_passed_over(
     shared: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
+    announce(shared)
     recommendations = [
         recommendation("one", persona="general"),
         None,
@@ -159,11 +196,15 @@ def test_without_a_shared_server_recommendations_are_logged(
     assert "REDIS_URL is not set" in caplog.text
 
 
-def test_an_invalid_catalog_is_logged(shared: Services, caplog: pytest.LogCaptureFixture) -> None:
-    shared.settings.catalog.write_text("version: 2\n")
+def test_an_entry_that_cannot_be_read_does_not_stop_the_other_recommendations(
+    shared: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    shared.redis.client.set(f"video:{manifest_key('newcomer', 'one')}", "a string")
 
-    assert hooks.enqueue_videos_for_recommendations("u", [recommendation("one")]) == []
-    assert "in the catalog" in caplog.text
+    found = hooks.enqueue_videos_for_recommendations("u", map(recommendation, ["one", "two"]))
+
+    assert found == queued(shared) == [f"{manifest_key('newcomer', 'two')}-app"]
+    assert "is not a manifest entry" in caplog.text
 
 
 def test_a_server_that_hangs_does_not_hold_up_the_request(
@@ -221,11 +262,35 @@ def test_cleanup_says_what_it_would_delete(unshared: Path, monkeypatch: pytest.M
     assert {"expired_deleted", "orphaned_deleted", "lru_evicted", "disk_usage_gb"} <= set(found)
 
 
-def test_the_package_exports_what_it_promises_and_nothing_is_loaded_before_it_is_used() -> None:
-    for name in spritz_cli.__all__:
-        assert getattr(spritz_cli, name)
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = spritz_cli.nothing
-    code = "import sys, spritz_cli; print(len([m for m in sys.modules if 'spritz' in m]))"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout == "1\n"
+@pytest.mark.parametrize(
+    ("option", "count"), [("--sync", 4), ("--no-wait", 4), ("--dry-run", 0)], ids=str
+)
+def test_a_run_announces_the_whole_catalog(shared: Services, option: str, count: int) -> None:
+    assert main(["warm", "newcomer", "one", option]) == 0
+    assert len(shared.redis.client.smembers("video:templates")) == count
+
+
+@pytest.mark.parametrize("dry_run", [True, False], ids=["dry run", "for real"])
+def test_the_application_and_the_command_report_the_same_cleanup(
+    shared: Services, capsys: pytest.CaptureFixture[str], dry_run: bool
+) -> None:
+    _litter(shared)
+    report = spritz_cli.run_cleanup(dry_run)
+    _litter(shared)
+    assert main(["cleanup", "--json", *["--dry-run"] * dry_run]) == 0
+    printed = documents.read(capsys.readouterr().out)
+
+    assert report["orphaned_deleted"] == 2
+    assert report["disk_usage_gb"] == (0 if not dry_run else 4e-9)
+    assert printed == {"schema": "vidgen/cleanup/1", "command": "cleanup", **report}
+
+
+def _litter(services: Services) -> None:
+    """Leave a film of no template and the scratch of a dead process, both a day old."""
+    film = services.store.folder / "newcomer" / "gone" / f"{'0' * 16}.mp4"
+    scratch = services.store.folder / ".staging" / "abandoned" / "film.mp4"
+    for path in (film, scratch):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"film")
+        day_ago = time.time() - 86_400
+        os.utime(path, (day_ago, day_ago))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from spritz_cli.catalog.loader import load_catalog
 from spritz_cli.fingerprints import digest
 from spritz_cli.lint.film import word_faults
 from spritz_cli.models import Cue, TextCard
@@ -91,15 +92,17 @@ def test_a_review_date_is_no_input_of_a_film() -> None:
     assert "review_by" not in dated.document()
 
 
-def test_every_template_that_quotes_rates_has_a_review_date(catalog) -> None:
-    dated = {item.topic for item in catalog.templates if item.review_by}
-    assert dated == {
+def test_every_template_that_quotes_rates_has_a_review_date() -> None:
+    quoting = {
         "balance_transfer",
         "interest_calculation",
         "hysa_comparison",
         "cd_basics",
         "savings_rate_optimization",
     }
+    templates = load_catalog(shipped("templates.yaml")).templates
+    undated = {item.topic for item in templates if not item.review_by}
+    assert not quoting & undated
 
 
 def test_the_words_of_the_catalog_keep_every_rule(catalog) -> None:

@@ -6,20 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from spritz_cli.catalog.loader import load_catalog
 from spritz_cli.lint.film import screen_faults
 from spritz_cli.lint.texts import texts
 from spritz_cli.models import KeyFigure, TextCard
 from spritz_cli.scene.canvas import Canvas
 from spritz_cli.scene.document import parse
 from spritz_cli.scene.drawing import frames, times
-from spritz_cli.settings import shipped
 from spritz_cli.testing import sample_template
 from spritz_cli.tiers.compositing import FRAME
 from spritz_cli.tiers.footage import OVERLAY
-from tests.scenes import HEAD, shipped_scenes
+from tests.scenes import HEAD, frozen_catalog, shipped_scenes
 
-TEMPLATES = load_catalog(shipped("templates.yaml")).templates
+TEMPLATES = frozen_catalog().templates
 
 #: Texts as long as the catalog allows.
 LONGEST = sample_template(

@@ -6,62 +6,170 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from spritz_cli.models import Video
-from spritz_cli.settings import VARIABLES
+import spritz_cli
+import vidgen_reader
+from spritz_cli.errors import InfrastructureError, UsageError, VidgenError
+from tests import wheels
+from tests.wheels import FOLDERS
 
 ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+PACKAGES = ("spritz_cli", "vidgen_reader")
 LOCK = (ROOT / "requirements.lock").read_text("utf-8")
-README = (ROOT / "README.md").read_text("utf-8")
 PIN = re.compile(r"^(?P<name>[a-z0-9-]+)==(?P<version>\S+)(?: ; .+)? \\$", re.MULTILINE)
+
+PROJECTS = {
+    name: tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))
+    for name, folder in FOLDERS.items()
+}
+MAIN, READER = (PROJECTS[name]["project"] for name in ("spritz-vidgen", "spritz-vidgen-reader"))
+
+#: What neither reading the manifest nor queueing a job may load.
+HEAVY = ("yaml", "pydantic", "jinja2", "cairocffi", "PIL", "typer", "rich", "openai", "httpx")
 
 
 @pytest.fixture(scope="module")
-def shipped(tmp_path_factory: pytest.TempPathFactory) -> frozenset[str]:
-    """Return the names of the files in a freshly built wheel."""
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60)
-    (wheel,) = folder.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        return frozenset(archive.namelist())
-
-
-def test_the_wheel_ships_the_catalog_and_every_scene(shipped: frozenset[str]) -> None:
-    scenes = {
-        f"spritz_cli/data/{path.relative_to(ROOT).as_posix()}"
-        for path in (ROOT / "svg_templates").rglob("*.j2")
+def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, frozenset[str]]:
+    """Return the names of the files in each freshly built wheel."""
+    return {
+        wheel.name.partition("-")[0]: _files(wheel)
+        for wheel in wheels.build(tmp_path_factory.mktemp("wheels"))
     }
 
-    assert {"spritz_cli/data/templates.yaml"} | scenes <= shipped
+
+@pytest.fixture(scope="module")
+def shipped(built: dict[str, frozenset[str]]) -> frozenset[str]:
+    return built["spritz_vidgen_reader"]
 
 
-def test_the_wheel_ships_every_module(shipped: frozenset[str]) -> None:
-    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "spritz_cli").rglob("*.py")}
+def test_the_reader_ships_the_catalog_the_profiles_and_every_scene(shipped: frozenset[str]) -> None:
+    names = ["templates.yaml", "providers.yaml"]
+    names += [str(path.relative_to(ROOT)) for path in (ROOT / "svg_templates").rglob("*.j2")]
+
+    assert {f"spritz_cli/data/{name}" for name in names} <= shipped
+
+
+def test_the_reader_ships_every_module_and_says_that_it_is_typed(shipped: frozenset[str]) -> None:
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "spritz_cli").rglob("*.py")}
 
     assert modules <= shipped
+    assert {
+        f"{name}/{file}" for name in PACKAGES for file in ("__init__.py", "py.typed")
+    } <= shipped
 
 
-def test_the_wheel_ships_nothing_else(shipped: frozenset[str]) -> None:
-    strangers = {name for name in shipped if not name.startswith(("spritz_cli/", "vidgen-"))}
+def test_the_reader_ships_what_lies_beside_the_modules(shipped: frozenset[str]) -> None:
+    folders = ("schemas", "completions")
+    files = [path for name in folders for path in (ROOT / "spritz_cli" / "cli" / name).iterdir()]
 
-    assert not strangers
+    assert len(files) > len(folders)
+    assert {str(path.relative_to(ROOT)) for path in files} <= shipped
+
+
+def test_the_reader_ships_nothing_else(shipped: frozenset[str]) -> None:
+    tops = {name.partition("/")[0] for name in shipped}
+
+    assert tops == {*PACKAGES, f"spritz_vidgen_reader-{READER['version']}.dist-info"}
     assert not [name for name in shipped if name.endswith((".pyc", ".mp4"))]
 
 
 def test_the_doubles_load_without_what_only_tests_install() -> None:
     code = "import sys; sys.modules['fakeredis'] = None; import spritz_cli.testing"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=30)
+
+
+def test_the_main_distribution_has_no_files_of_its_own(built: dict[str, frozenset[str]]) -> None:
+    tops = {name.partition("/")[0] for name in built["spritz_vidgen"]}
+
+    assert tops == {f"spritz_vidgen-{MAIN['version']}.dist-info"}
+
+
+def test_an_sdist_of_the_reader_makes_the_same_wheel(
+    shipped: frozenset[str], tmp_path: Path
+) -> None:
+    (sdist,) = wheels.build(tmp_path / "sdist", "sdist", ROOT / "reader")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (wheel,) = wheels.build(tmp_path / "wheel", "wheel", tmp_path / sdist.name[: -len(".tar.gz")])
+
+    assert _files(wheel) == shipped
+
+
+def test_both_distributions_have_one_version_and_one_licence() -> None:
+    version = MAIN["version"]
+
+    assert version == READER["version"] == spritz_cli.__version__
+    assert f"spritz-vidgen-reader[enqueue]=={version}" in MAIN["dependencies"]
+    assert (ROOT / "reader/LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+
+
+def test_everything_public_is_exported_in_order() -> None:
+    exported = spritz_cli.__all__
+
+    assert exported == sorted({*spritz_cli._HOMES, "__version__"})
+    assert all(getattr(spritz_cli, name) for name in exported)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        getattr(spritz_cli, "nothing")  # noqa: B009 - a type checker would refuse it
+
+
+def test_every_error_that_an_application_may_meet_is_exported() -> None:
+    kinds: list[type[VidgenError]] = [
+        VidgenError,
+        *_kinds_of(UsageError),
+        *_kinds_of(InfrastructureError),
+    ]
+
+    for kind in kinds:
+        assert getattr(spritz_cli, kind.__name__) is kind
+
+
+def _kinds_of(error: type[VidgenError]) -> list[type[VidgenError]]:
+    return [error, *(kind for below in error.__subclasses__() for kind in _kinds_of(below))]
+
+
+def test_the_reader_exports_what_needs_no_more_than_itself() -> None:
+    whole = {
+        "CatalogError",
+        "InvalidFile",
+        "ProvidersError",
+        "StorageError",
+        "Template",
+        "generate_video_job",
+        "get_template",
+    }
+
+    assert vidgen_reader.__all__ == sorted({*spritz_cli.__all__} - whole - {"run_cleanup"})
+    assert all(getattr(vidgen_reader, name) for name in vidgen_reader.__all__)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from spritz_cli import VideoManifest, enqueue_video_generation",
+        "from spritz_cli import enqueue_videos_for_recommendations",
+        "import vidgen_reader",
+        "import spritz_cli.runs.job_queue",
+    ],
+)
+def test_to_read_and_to_queue_loads_nothing_that_draws_or_parses(code: str) -> None:
+    assert not {*HEAVY} & _loaded(code)
+
+
+def test_nothing_is_loaded_before_it_is_used() -> None:
+    ours = {name for name in _loaded("import spritz_cli") if name.startswith("spritz_cli")}
+
+    assert ours == {"spritz_cli"}
 
 
 def test_every_dependency_is_locked_within_its_bounds() -> None:
@@ -73,8 +181,7 @@ def test_every_dependency_is_locked_within_its_bounds() -> None:
 
 
 def test_every_library_that_the_code_imports_is_declared() -> None:
-    requirements = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["s3"]]
-    declared = {canonicalize_name(Requirement(text).name) for text in requirements}
+    declared = {canonicalize_name(requirement.name) for requirement in _requirements(dev=False)}
     # testing.py is for tests; pydantic pins the exact version of its own core.
     elsewhere = {"spritz_cli", "fakeredis", "pydantic_core", *sys.stdlib_module_names}
     homes = packages_distributions()
@@ -94,31 +201,10 @@ def test_the_lock_names_no_host_and_no_folder() -> None:
 
 
 def test_the_build_backend_is_the_locked_one() -> None:
-    build = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["build-system"]
+    (hatchling,) = [str(one) for one in _requirements() if one.name == "hatchling"]
 
-    assert build["requires"] == [str(one) for one in _requirements() if one.name == "hatchling"]
-
-
-def test_the_readme_gives_every_dependency_its_reason() -> None:
-    section = README.partition("## Dependencies")[2].partition("\n## ")[0]
-    explained = set(
-        re.findall(r"[a-z0-9-]+", " ".join(re.findall(r"^\| ([^|]+) \|", section, re.M)))
-    )
-
-    requirements = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["s3"]]
-    assert {Requirement(text).name for text in requirements} <= explained
-
-
-def test_the_readme_names_every_setting() -> None:
-    rows = dict(re.findall(r"^\| `([A-Z_]+)` \[`(\w+)`\]", README, re.MULTILINE))
-
-    assert rows == {variable: name for name, variable in VARIABLES.items()}
-
-
-def test_the_readme_names_every_field_of_the_manifest() -> None:
-    section = README.partition("### The manifest")[2].partition("\n## ")[0]
-
-    assert set(Video.__dataclass_fields__) <= set(re.findall(r"`(\w+)`", section))
+    for project in PROJECTS.values():
+        assert project["build-system"]["requires"] == [hatchling]
 
 
 def test_help_lists_every_target_of_the_makefile() -> None:
@@ -163,7 +249,7 @@ def test_an_unknown_package_manager_is_an_error(tmp_path: Path) -> None:
     done = _system_package(tmp_path)
 
     assert done.returncode == 3
-    assert "none of these package managers is here: apt-get=libcairo2" in done.stderr
+    assert "none of these package managers is installed: apt-get=libcairo2" in done.stderr
 
 
 def test_without_a_fit_python_the_error_says_what_to_do(tmp_path: Path) -> None:
@@ -211,6 +297,20 @@ def _imported() -> set[str]:
     return names
 
 
-def _requirements() -> Iterator[Requirement]:
-    for text in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]:
-        yield Requirement(text)
+def _requirements(*, dev: bool = True) -> Iterator[Requirement]:
+    """Yield what both projects need from elsewhere, for development too unless not `dev`."""
+    for project in (MAIN, READER):
+        groups = {"": project["dependencies"], **project["optional-dependencies"]}
+        for text in chain.from_iterable(groups[name] for name in groups if dev or name != "dev"):
+            if canonicalize_name((requirement := Requirement(text)).name) not in FOLDERS:
+                yield requirement
+
+
+def _loaded(code: str) -> set[str]:
+    command = [sys.executable, "-c", f"{code}; import sys; print(*sys.modules)"]
+    return {*subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()}
+
+
+def _files(wheel: Path) -> frozenset[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return frozenset(archive.namelist())

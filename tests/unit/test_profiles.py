@@ -1,19 +1,37 @@
+"""Each file of tests/providers holds one mistake, and says what vidgen must say about it."""
+
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import date
 from pathlib import Path
 
 import pytest
 
-from spritz_cli.errors import UsageError
-from spritz_cli.settings import shipped
-from spritz_cli.videos_api.profile import PROFILE_KEYS
-from spritz_cli.videos_api.profile_files import _CHECKS, MAX_BYTES
-from spritz_cli.videos_api.profiles import Profile, load_profile, profile_names
+from spritz_cli.catalog.profile_schema import EXPECTED, ProfileEntry
+from spritz_cli.catalog.providers import (
+    DECIDING,
+    MAX_BYTES,
+    load_profile,
+    provider_files,
+    provider_problems,
+)
+from spritz_cli.cli import doctor
+from spritz_cli.errors import ProvidersError, UsageError
+from spritz_cli.settings import load_settings, shipped
+from spritz_cli.videos_api.profile import Profile
 
+ROOT = Path(__file__).parents[2]
 SHIPPED = shipped("providers.yaml")
 OPENAI = load_profile("openai", [SHIPPED])
+NAMES = ("openai", "vllm-omni", "sglang", "litellm", "gemini-compat", "openrouter")
+BAD = sorted((ROOT / "tests" / "providers").glob("*.yaml"))
+HEADER = re.compile(r"^# expect: line (\d+): (.*)\n# hint: (.*)\n", re.MULTILINE)
 
 
 def load(tmp_path: Path, text: str, name: str = "mine", *, alone: bool = False) -> Profile:
@@ -22,15 +40,17 @@ def load(tmp_path: Path, text: str, name: str = "mine", *, alone: bool = False) 
     return load_profile(name, [file] if alone else [SHIPPED, file])
 
 
-def refused(tmp_path: Path, text: str, name: str = "mine") -> UsageError:
-    with pytest.raises(UsageError) as caught:
+def refused(tmp_path: Path, text: str, name: str = "mine") -> ProvidersError:
+    with pytest.raises(ProvidersError) as caught:
         load(tmp_path, text, name)
-    assert str(tmp_path / "providers.yaml") in caught.value.message
-    assert caught.value.hint
+    assert all(problem.hint for problem in caught.value.problems)
     return caught.value
 
 
-@pytest.mark.parametrize("name", profile_names([SHIPPED]))
+# What ships
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_every_profile_that_ships_can_be_loaded(name: str) -> None:
     profile = load_profile(name, [SHIPPED])
 
@@ -39,26 +59,32 @@ def test_every_profile_that_ships_can_be_loaded(name: str) -> None:
     assert "1280x720" in profile.sizes
 
 
-def test_the_known_providers_ship() -> None:
-    expected = ("openai", "vllm-omni", "sglang", "litellm", "gemini-compat", "openrouter")
-
-    assert profile_names([SHIPPED]) == expected
+def test_no_profile_that_ships_has_a_problem() -> None:
+    assert provider_problems([SHIPPED]) == []
 
 
-def test_every_key_of_a_profile_is_checked() -> None:
-    assert set(_CHECKS) == {"extends", *PROFILE_KEYS}
-    assert len(PROFILE_KEYS) == len(fields(Profile)) - 1
+def test_a_profile_of_the_file_has_the_keys_of_a_profile() -> None:
+    keys = {item.name for item in fields(Profile)} - {"name"}
+
+    assert set(ProfileEntry.model_fields) == {"extends", *keys}
+    assert {re.split(r"[.\[]", key)[0] for key in EXPECTED} <= {"profiles", "extends", *keys}
+
+
+# Files laid over one another
 
 
 def test_a_file_that_does_not_exist_is_skipped(tmp_path: Path) -> None:
     assert load_profile("openai", [SHIPPED, tmp_path / "none.yaml"]) == OPENAI
 
 
-def test_an_unknown_provider_suggests_the_nearest() -> None:
+def test_an_unknown_provider_suggests_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no provider “opnai”") as caught:
         load_profile("opnai", [SHIPPED])
 
     assert caught.value.hint == "Did you mean openai?"
+    with pytest.raises(UsageError) as caught:
+        load_profile("zzz\udcff", [SHIPPED], tmp_path)
+    assert caught.value.hint.startswith("Known: gemini-compat, litellm, ")
 
 
 def test_a_users_file_is_laid_over_the_one_that_ships(tmp_path: Path) -> None:
@@ -109,100 +135,259 @@ profiles:
     assert not profile.is_retired(date(2026, 1, 2))
 
 
-BAD = {
-    "unknown key": ("{base_ur: x}", "profiles.mine: unknown key “base_ur”", "“base_url”"),
-    "a list": ("[a]", "profiles.mine must be a mapping", "key: value"),
-    "wrong type": ("{model: 5}", "profiles.mine.model must be one line of text, got 5", "quotes"),
-    "bad date": ("{retired: 2026-13-45}", "profiles.mine.retired must be a date", "2026-09-24"),
-    "bad date of a model": ("{retired: {m: soon}}", "profiles.mine.retired.m must be a", "2026"),
-    "negative price": ("{prices: {m: -1}}", "profiles.mine.prices.m must be US dollars", "0.10"),
-    "price as text": ("{prices: {m: {1280x720: free}}}", "prices.m.1280x720 must be", "0.10"),
-    "endless price": ("{prices: {m: .inf}}", "profiles.mine.prices.m must be", "0.10"),
-    "price of no size": ("{prices: {m: {hd: 1}}}", "prices.m.hd must be a size", "1280x720"),
-    "empty seconds": ("{allowed_seconds: []}", "mine.allowed_seconds must be", "[4, 8, 12]"),
-    "seconds backwards": ("{allowed_seconds: 9-4}", "mine.allowed_seconds must be", "4-15"),
-    "true as seconds": ("{allowed_seconds: [true]}", "mine.allowed_seconds must be", "4-15"),
-    "endless seconds": ("{allowed_seconds: .nan}", "mine.allowed_seconds must be", "4-15"),
-    "bad size": ("{sizes: [720p]}", "profiles.mine.sizes must be sizes", "1280x720"),
-    "bad url": ("{base_url: 'ftp://x'}", "mine.base_url must be an address", "address"),
-    "url with query": ("{base_url: 'http://x/?a=b'}", "mine.base_url must be", "address"),
-    "bad switch": ("{lists: maybe}", "profiles.mine.lists must be true or false", "true"),
-    "bad word": ("{encoding: xml}", "mine.encoding must be multipart or json", "json"),
-    "bad auth": ("{auth: 'header:a b'}", "profiles.mine.auth must be bearer", "api-key"),
-    "nested fields": ("{extra_fields: {a: [1]}}", "mine.extra_fields.a must be text", "text"),
-    "number as header": ("{extra_headers: {a: 0}}", "mine.extra_headers.a must be one", "quotes"),
-    "bad header": ("{extra_headers: {a b: c}}", "mine.extra_headers.a b must be named", "letters"),
-    "header in German": ("{extra_headers: {a: schön}}", "extra_headers.a must be plain", "ASCII"),
-    "key as header": ("{extra_headers: {X-API-Key: s}}", "vidgen sets this header", "api_key_env"),
-    "none in flight": ("{max_in_flight: 0}", "mine.max_in_flight must be a whole", "1,000"),
-    "unknown parent": ("{extends: opanai}", "mine.extends: there is no profile", "“openai”"),
-    "own parent": ("{extends: mine}", "mine.extends leads back to mine", "Delete"),
-    "incomplete": ("{model: m}", "profiles.mine.base_url is missing", "base_url"),
-}
+# Mistakes
 
 
-@pytest.mark.parametrize(("entry", "message", "hint"), BAD.values(), ids=BAD.keys())
-def test_a_mistake_is_named_with_its_key(
-    tmp_path: Path, entry: str, message: str, hint: str
-) -> None:
-    error = refused(tmp_path, f"profiles: {{mine: {entry}}}")
+@pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
+def test_every_mistake_is_named_with_its_line_and_what_to_do(path: Path) -> None:
+    expected = HEADER.findall(path.read_bytes().decode("utf-8", "replace"))
 
-    assert message in error.message
-    assert hint in error.hint
+    with pytest.raises(ProvidersError) as caught:
+        load_profile("mine", [SHIPPED, path])
 
-
-def test_profiles_that_extend_each_other_are_refused(tmp_path: Path) -> None:
-    error = refused(tmp_path, "profiles: {mine: {extends: b}, b: {extends: mine}}")
-
-    assert "profiles.b.extends leads back to mine" in error.message
+    problems = caught.value.problems
+    assert [(str(item.line), item.message, item.hint) for item in problems] == expected
+    assert {item.file for item in problems} == {str(path.relative_to(Path.cwd()))}
 
 
-@pytest.mark.parametrize("key", ["sk-verysecret", ["sk-verysecret"]])
-def test_a_key_in_place_of_its_variable_is_not_quoted(tmp_path: Path, key: object) -> None:
-    error = refused(tmp_path, f"profiles: {{mine: {{api_key_env: {key}}}}}")
+@pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
+def test_a_secret_in_the_wrong_place_is_not_quoted(path: Path) -> None:
+    with pytest.raises(ProvidersError) as caught:
+        load_profile("mine", [SHIPPED, path])
 
-    assert "verysecret" not in error.message + error.hint
+    for secret in ("verysecret", "hunter2"):
+        assert secret not in str(caught.value.problems)
 
 
-def test_a_password_in_an_address_is_not_quoted(tmp_path: Path) -> None:
-    error = refused(tmp_path, "profiles: {mine: {base_url: 'https://me:hunter2@host/v1'}}")
+def test_the_error_says_how_many_problems_there_are_and_names_the_first(tmp_path: Path) -> None:
+    error = refused(tmp_path, "profiles:\n  mine: {extends: openai}\n  mine: {}\nprofile: 1\n")
 
-    assert "hunter2" not in error.message + error.hint
+    first = f"{tmp_path / 'providers.yaml'}:3: the key “mine” is already on line 2"
+    assert error.message == f"2 problems in providers.yaml, the first: {first}"
+    assert error.hint == error.problems[0].hint
+    assert error.exit_code == 2
+
+
+MISTAKEN = """
+profiles:
+  mine: {extends: openai, model: wan}
+  broken:
+    base_url: nowhere
+    model: a #b
+    model: c
+  lost: {extends: nobody}
+  ring: {extends: ring}
+  1: {}
+  alias: &here [1]
+  incomplete: {model: m}
+  begun: {model: m}
+  whole: {extends: begun, base_url: http://h, allowed_seconds: 4, sizes: 1280x720}
+"""
+
+
+def test_a_mistake_in_a_profile_that_is_not_in_use_stops_nobody(tmp_path: Path) -> None:
+    assert load(tmp_path, MISTAKEN).model == "wan"
+    assert load(tmp_path, MISTAKEN, "whole").model == "m"
+    assert load(tmp_path, MISTAKEN, "openai") == OPENAI
+
+
+def test_all_problems_of_all_profiles_can_be_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "providers.yaml"
+    file.write_text(MISTAKEN, "utf-8")
+
+    lines = [problem.line for problem in provider_problems([SHIPPED, file])]
+
+    # The last is three keys that `incomplete` lacks; what is only extended may lack them.
+    assert lines == [5, 6, 7, 8, 9, 10, 11, 11, 12, 12, 12]
+
+
+def test_a_mistake_in_what_a_profile_extends_is_its_own(tmp_path: Path) -> None:
+    error = refused(tmp_path, "profiles:\n  mine: {extends: a}\n  a: {lists: 1}\n  b: {lists: 2}")
+
+    assert [problem.line for problem in error.problems] == [3]
+
+
+def test_a_mistake_in_a_users_file_is_not_that_of_the_one_that_ships(tmp_path: Path) -> None:
+    error = refused(tmp_path, "profiles: {openai: {prices: {sora-2: free}}}", "openai")
+
+    assert [problem.file for problem in error.problems] == [str(tmp_path / "providers.yaml")]
+
+
+def test_a_profile_that_a_mistake_hides_is_not_called_unknown(tmp_path: Path) -> None:
+    error = refused(tmp_path, "profile: {mine: {extends: openai}}")
+
+    assert error.problems[0].hint == "Did you mean “profiles”?"
 
 
 HOSTILE = {
-    "alias": "profiles: {a: &a {model: m}, mine: *a}",
-    "bomb": "a: &a [x]\nb: &b [*a,*a]\nprofiles: *b",
-    "merge": "profiles: {mine: {<<: {model: m}}}",
-    "python tag": "profiles: !!python/object/apply:os.system ['true']",
     "deep": "[" * 5_000,
     "deep block": "- " * 5_000,
     "large": "#" * (MAX_BYTES + 1),
-    "binary": "\x00\x01",
-    "repeated": "profiles: {mine: {model: a, model: b}}",
-    "keys that are no text": "profiles: {1: {}}",
-    "lists as keys": "? [a]\n: 1",
-    "very large number": f"profiles: {{mine: {{max_in_flight: {'9' * 5_000}}}}}",
-    "large number": f"profiles: {{mine: {{max_in_flight: {'9' * 400}}}}}",
-    "not closed": "profiles: {",
+    "binary": "\x00\x01" * 1_000,
+    "very many profiles": "profiles:\n" + "".join(f" p{n}: {{a: 1}}\n" for n in range(9_000)),
+    "very many keys": f"profiles: {{mine: {{{', '.join(f'k{n}: 1' for n in range(9_000))}}}}}",
+    "one key, many times": f"profiles: {{mine: {{{'model: a, ' * 9_000}}}}}",
+    "a long chain": "profiles:\n mine: {extends: p0}\n"
+    + "".join(f" p{n}: {{extends: p{n + 1}}}\n" for n in range(8_000)),
     "steering": 'profiles: {"\\e[2J": {}}',
-    "two documents": "a: 1\n---\nb: 2",
-    "other version": "version: 2",
-    "a set": "profiles: !!set {a, b}",
 }
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
-def test_a_hostile_file_is_refused_in_one_plain_line(tmp_path: Path, text: str) -> None:
+def test_a_hostile_file_is_refused_in_plain_lines(tmp_path: Path, text: str) -> None:
     error = refused(tmp_path, text)
 
-    assert error.message.isprintable()
-    assert len(error.message) < 400 + len(str(tmp_path))
+    assert len(error.problems) <= 101
+    assert len(provider_problems([SHIPPED, tmp_path / "providers.yaml"])) <= 101
+    assert all(problem.message.isprintable() for problem in error.problems)
+    assert all(len(problem.message) <= 500 for problem in error.problems)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-8"])
+@pytest.mark.parametrize("ending", ["\r\n", "\n"])
+def test_a_file_saved_on_windows_is_read_alike(tmp_path: Path, encoding: str, ending: str) -> None:
+    file = tmp_path / "providers.yaml"
+    text = "profiles:\n  mine:\n    extends: openai\n    model: größer\n"
+    file.write_text(text, encoding, newline=ending)
+
+    assert load_profile("mine", [SHIPPED, file]).model == "größer"
+
+
+# Reading
 
 
 def test_a_folder_in_place_of_the_file_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot be read: it is not a file"):
+    with pytest.raises(ProvidersError, match=":1: the file cannot be read: Is a directory"):
         load_profile("openai", [SHIPPED, tmp_path])
+
+
+def test_a_pipe_in_place_of_the_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "providers.yaml")
+
+    with pytest.raises(
+        ProvidersError, match=":1: the file cannot be read: it is not a regular file"
+    ):
+        load_profile("openai", [SHIPPED, tmp_path / "providers.yaml"])
+
+
+def test_a_link_to_nothing_is_not_an_absent_file(tmp_path: Path) -> None:
+    (tmp_path / "providers.yaml").symlink_to(tmp_path / "gone.yaml")
+
+    with pytest.raises(ProvidersError, match=":1: the file cannot be read: No such file"):
+        load_profile("openai", [SHIPPED, tmp_path / "providers.yaml"])
+
+
+def test_a_catalog_that_is_a_link_has_the_providers_beside_the_file_it_leads_to(
+    tmp_path: Path,
+) -> None:
+    for name in ("real", "linked"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "real" / "templates.yaml").touch()
+    (tmp_path / "linked" / "templates.yaml").symlink_to("../real/templates.yaml")
+    real, linked = (tmp_path / name / "templates.yaml" for name in ("real", "linked"))
+
+    (tmp_path / "real" / "providers.yaml").touch()
+    assert provider_files(linked) == provider_files(real)
+    (tmp_path / "linked" / "providers.yaml").touch()
+    assert provider_files(linked) == (SHIPPED, tmp_path / "linked" / "providers.yaml")
+
+
+def test_doctor_reports_a_profile_that_is_not_in_use(tmp_path: Path) -> None:
+    file = tmp_path / "providers.yaml"
+    settings = load_settings({}, catalog=tmp_path / "templates.yaml")
+    assert doctor.CHECKS["footage"](settings).state == "ok"
+
+    file.write_text("profiles:\n  mine: {extends: vllm-omni, lists: 1}\n")
+    check = doctor.CHECKS["footage"](settings)
+    assert (check.state, check.fix) == ("warn", "Make it true or false.")
+    assert f"{file}:2: profiles.mine.lists must be true or false" in check.detail
+
+    file.write_text("profiles: [")
+    assert doctor.CHECKS["footage"](settings).state == "warn"
+
+
+# The cache
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_cached_profile_equals_a_fresh_one(tmp_path: Path, name: str) -> None:
+    fresh = load_profile(name, [SHIPPED], tmp_path)
+    [file] = tmp_path.iterdir()
+    before = file.stat()
+
+    cached = load_profile(name, [SHIPPED], tmp_path)
+
+    assert cached == fresh == load_profile(name, [SHIPPED])
+    assert file.stat() == before
+
+
+LOADING = (
+    "import sys; from pathlib import Path; from spritz_cli.catalog.providers import load_profile;"
+    "load_profile('openai', [Path(sys.argv[1])], *map(Path, sys.argv[2:]));"
+)
+
+
+def in_a_new_process(program: str, *arguments: object) -> set[str]:
+    command = [sys.executable, "-c", LOADING + program, *map(str, arguments)]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(run.stdout.split())
+
+
+def test_a_cached_profile_needs_no_heavy_library(tmp_path: Path) -> None:
+    load_profile("openai", [SHIPPED], tmp_path)
+
+    heavy = in_a_new_process("print(*{'yaml', 'pydantic'} & set(sys.modules))", SHIPPED, tmp_path)
+
+    assert heavy == set()
+
+
+def test_every_module_that_shapes_a_profile_decides_the_name_of_its_cache() -> None:
+    names = in_a_new_process(
+        "print(*(name for name in sys.modules if 'spritz_cli.' in name))", SHIPPED
+    )
+
+    rest = {
+        name.removeprefix("spritz_cli.")
+        for name in names
+        if not name.startswith("spritz_cli.catalog.")
+    }
+    assert rest - {"errors", "settings", "models", "videos_api"} == set(DECIDING)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda file: file.write_text("profiles: {openai: {model: sora-3}}"),
+        lambda file: file.unlink(),
+    ],
+    ids=["changed", "gone"],
+)
+def test_an_edit_is_seen_and_replaces_the_old_cache(
+    tmp_path: Path, edit: Callable[[Path], object]
+) -> None:
+    file, cache = tmp_path / "providers.yaml", tmp_path / "state"
+    file.write_text("profiles: {openai: {model: wan}}")
+    files = [SHIPPED, file]
+    assert load_profile("openai", files, cache).model == "wan"
+
+    edit(file)
+
+    assert load_profile("openai", files, cache) == load_profile("openai", files)
+    assert load_profile("sglang", files, cache).name == "sglang"
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_a_profile_with_a_problem_leaves_no_cache(tmp_path: Path) -> None:
+    file = tmp_path / "providers.yaml"
+    file.write_text("profiles: {openai: {lists: 1}}")
+
+    with pytest.raises(ProvidersError):
+        load_profile("openai", [SHIPPED, file], tmp_path / "state")
+
+    assert not (tmp_path / "state").exists()
+
+
+# What a profile answers
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from spritz_cli.errors import RenderError
-from spritz_cli.scene.text import font_digest, missing_glyphs, shape, width
+from spritz_cli.scene.font import font_digest
+from spritz_cli.scene.text import missing_glyphs, shape, width
 
 
 def test_digits_are_of_one_width() -> None:

@@ -1,4 +1,4 @@
-// The peer scene drawn by hand with @napi-rs/canvas (Skia), raw frames into ffmpeg.
+// The peer scene drawn by hand with @napi-rs/canvas (Skia); raw frames go to ffmpeg.
 // usage: node render.mjs OUTPUT
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -15,7 +15,7 @@ GlobalFonts.registerFromPath(`${here}.env/fonts/Figtree-Bold.ttf`, "Figtree");
 
 const canvas = createCanvas(scene.width, scene.height);
 const page = canvas.getContext("2d");
-// The card fades as one, so it has a canvas of its own: 864, 512 of the stage is its 16, 16.
+// The card fades as a whole, so it has its own canvas: 864, 512 on the stage is 16, 16 there.
 const aside = createCanvas(400, 192);
 const leaf = aside.getContext("2d");
 let ctx = page;
@@ -99,7 +99,7 @@ const card = (now) => {
   ctx = leaf;
   ctx.clearRect(0, 0, 400, 192);
   ctx.save();
-  // The fraction of a pixel is drawn, whole pixels are copied: text stays sharp.
+  // Fractions of a pixel are drawn and whole pixels are copied, so text stays sharp.
   ctx.translate(x - Math.floor(x) - 848, y - Math.floor(y) - 496);
   panel(864, 512, 352, 144);
   disc(918, 584, 30, c.green_light);
@@ -139,7 +139,7 @@ const encoder = spawn(
 );
 for (let index = 0; index < scene.fps * scene.seconds; index++) {
   draw(index / scene.fps);
-  // data() is the canvas's own memory: it must have left before the next frame is drawn.
+  // data() is the canvas's own memory: ffmpeg must have it before the next frame is drawn.
   if (!encoder.stdin.write(canvas.data())) await once(encoder.stdin, "drain");
 }
 encoder.stdin.end();

@@ -1,4 +1,4 @@
-// Bundles the composition, once and before any clock runs: node bundle.mjs FOLDER
+// Bundles the composition, before anything is measured: node bundle.mjs FOLDER
 import { bundle } from "@remotion/bundler";
 
 const here = new URL(".", import.meta.url).pathname;

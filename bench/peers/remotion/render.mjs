@@ -4,7 +4,7 @@ import { openBrowser, renderMedia, selectComposition } from "@remotion/renderer"
 const [serveUrl, imageFormat, outputLocation] = process.argv.slice(2);
 const browserExecutable = process.env.PEER_CHROMIUM ?? "/usr/bin/chromium-headless-shell";
 const chromeMode = "headless-shell";
-// One browser for both steps: the documented way to save a start.
+// One browser for both steps, as documented: it saves a start.
 const puppeteerInstance = await openBrowser("chrome", { browserExecutable, chromeMode });
 const shared = { serveUrl, puppeteerInstance, browserExecutable, chromeMode, logLevel: "error" };
 const composition = await selectComposition({ ...shared, id: "peer" });

@@ -1,4 +1,4 @@
-// The motion of the scene for the two JavaScript peers; the Python peers have motion.py.
+// The motion of the scene for the two JavaScript peers; the Python peers use motion.py.
 
 export const progress = (t, start, seconds) => {
   const p = Math.min(1, Math.max(0, (t - start) / seconds));
@@ -9,7 +9,7 @@ export const usd = (value) => `$${Math.round(value).toLocaleString("en-US")}`;
 
 const mix = (p, start, end) => start + (end - start) * p;
 
-// Everything that changes, at second t.
+// Returns everything that changes, at second t.
 export const moment = (scene, t) => {
   const drawn = 24 * progress(t, 0.2, 4.6);
   const n = Math.floor(drawn);

@@ -32,7 +32,10 @@ def parameters_model(topic: str) -> type[TopicParameters] | None:
 
 
 def compute(topic: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a topic's results as plain JSON values; nothing for a topic without maths."""
+    """Return a topic's results as plain JSON values; {} for a topic without maths.
+
+    Raises UsageError for parameters that are invalid.
+    """
     model = parameters_model(topic)
     if model is None:
         return {}

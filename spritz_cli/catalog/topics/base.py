@@ -1,4 +1,4 @@
-"""What the parameters of every topic have in common: types, bounds, messages."""
+"""Shared by the parameters of all topics: types, bounds and checks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _exact(value: object) -> Decimal:
 Item = TypeVar("Item")
 _Number = BeforeValidator(_exact)
 
-#: A film draws at most a dozen of anything.
+#: No film draws more than a dozen items of a kind.
 Many = Annotated[tuple[Item, ...], Field(min_length=1, max_length=12, strict=False)]
 
 Name = Annotated[str, Field(min_length=1, max_length=24)]
@@ -47,11 +47,11 @@ class Part(BaseModel):
 
 
 class TopicParameters(Part):
-    """The editable numbers of one topic. Whatever passes validation can be computed."""
+    """The editable numbers of one topic. If they pass validation, `results` can be computed."""
 
     @abstractmethod
     def results(self) -> dict[str, Json]:
-        """Return what the film shows, as plain JSON values, under the names that texts use."""
+        """Return the numbers that the film shows, as plain JSON values by the names in texts."""
 
     @model_validator(mode="after")
     def _can_be_computed(self) -> Self:
@@ -59,26 +59,26 @@ class TopicParameters(Part):
         return self
 
 
-def require(fact: bool, message: str) -> None:
-    """Raise the ValueError that validation reports as `message`."""
-    if not fact:
+def require(condition: bool, message: str) -> None:
+    """Raise ValueError unless the condition holds; pydantic reports its message."""
+    if not condition:
         raise ValueError(message)
 
 
-def require_distinct(names: Iterable[object], what: str) -> None:
-    """Refuse a name that occurs twice."""
-    seen = list(names)
-    twice = sorted({str(name) for name in seen if seen.count(name) > 1})
-    require(not twice, f"each {what} can be listed once, but {', '.join(twice)} is there twice")
+def require_distinct(names: Iterable[object], noun: str) -> None:
+    """Raise ValueError if a name occurs twice."""
+    listed = list(names)
+    repeated = sorted({str(name) for name in listed if listed.count(name) > 1})
+    require(not repeated, f"each {noun} may be listed once, but {', '.join(repeated)} is repeated")
 
 
-def require_ascending(values: Sequence[Decimal | int], what: str) -> None:
-    """Refuse values that do not grow from one to the next."""
+def require_ascending(values: Sequence[Decimal | int], names: str) -> None:
+    """Raise ValueError unless each value is larger than the one before."""
     grows = all(low < high for low, high in itertools.pairwise(values))
-    require(grows, f"{what} must grow from one to the next")
+    require(grows, f"{names} must grow from one to the next")
 
 
-def require_whole(percents: Sequence[Decimal], what: str) -> None:
-    """Refuse shares that do not add up to 100 %."""
+def require_whole(percents: Sequence[Decimal], names: str) -> None:
+    """Raise ValueError unless the shares add up to 100 %."""
     total = sum(percents)
-    require(total == 100, f"{what} must add up to 100, not {total:f}")
+    require(total == 100, f"{names} must add up to 100, not {total:f}")

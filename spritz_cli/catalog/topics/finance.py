@@ -1,8 +1,7 @@
 """Money maths: pure functions on exact decimals, no I/O.
 
-Amounts are dollars, rates are percent a year (21.9 means 21.9 %), durations
-are whole months or days. Whatever cannot be computed raises ValueError with
-the values that made it impossible.
+Amounts are dollars, rates are percent per year (21.9 means 21.9 %), durations are whole
+months or days. If something cannot be computed, ValueError names the values that are why.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class Debt:
 
 @dataclass(frozen=True)
 class Payoff:
-    """How one debt ends: its payments month by month and the interest in all."""
+    """The payoff of one debt: its payment of each month, and the total interest."""
 
     payments: tuple[Decimal, ...]
     interest: Decimal
@@ -46,7 +45,11 @@ class Payoff:
 
 @dataclass(frozen=True)
 class Paydown:
-    """How several debts end. `balances[month][i]` follows debt i from month 0 to the last."""
+    """The payoff of several debts.
+
+    `balances[month][i]` is what debt i owes after a month, with month 0 as the start.
+    `payoffs` lists the month and the name of each debt that ends, `interest` is the total.
+    """
 
     balances: tuple[tuple[Decimal, ...], ...]
     payoffs: tuple[tuple[int, str], ...]
@@ -61,17 +64,17 @@ Order = Callable[[Debt], Decimal]
 
 
 def avalanche(debt: Debt) -> Decimal:
-    """Order debts by the highest APR first."""
+    """Sort key: the highest APR first."""
     return -debt.apr_pct
 
 
 def snowball(debt: Debt) -> Decimal:
-    """Order debts by the smallest balance first."""
+    """Sort key: the smallest balance first."""
     return debt.balance
 
 
 def pay_down(debts: Sequence[Debt], budget: Decimal, order: Order) -> Paydown:
-    """Pay every minimum; what is left of the fixed budget goes to the first open debt."""
+    """Pay every minimum each month; the rest of the budget goes to the first open debt."""
     _check_budget(debts, budget)
     sequence = sorted(range(len(debts)), key=lambda index: order(debts[index]))
     balances, payoffs, interest = [tuple(debt.balance for debt in debts)], [], ZERO
@@ -87,7 +90,7 @@ def pay_down(debts: Sequence[Debt], budget: Decimal, order: Order) -> Paydown:
 
 
 def pay_off(balance: Decimal, payment: Decimal, apr_pct: Decimal) -> Payoff:
-    """Pay a fixed amount a month until nothing is owed; the last payment is what is left."""
+    """Pay a fixed amount each month until the debt is gone; the last payment is the rest."""
     payments: list[Decimal] = []
     interest = ZERO
     while balance > 0:
@@ -115,7 +118,7 @@ def daily_interest(
     payment: Decimal = ZERO,
     payment_day: int = 1,
 ) -> Iterator[Decimal]:
-    """Yield the interest added up to each day, compounded daily.
+    """Yield the total interest up to each day, compounded daily.
 
     A payment lowers the balance before the interest of its day is counted.
     """
@@ -128,22 +131,22 @@ def daily_interest(
 
 
 def effective_annual_pct(apr_pct: Decimal, days_in_year: int = 365) -> Decimal:
-    """Return what an APR that compounds daily costs over a whole year."""
+    """Return the percentage that an APR costs over a year if it compounds daily."""
     return ((1 + apr_pct / HUNDRED / days_in_year) ** days_in_year - 1) * HUNDRED
 
 
 def nominal_daily_pct(apy_pct: Decimal) -> Decimal:
-    """Return the yearly rate which, compounded daily, gives this APY."""
+    """Return the yearly rate that gives this APY if it compounds daily."""
     return ((1 + apy_pct / HUNDRED) ** (1 / DAYS) - 1) * DAYS * HUNDRED
 
 
 def apy_interest(balance: Decimal, apy_pct: Decimal, months: int) -> Decimal:
-    """Return the interest that an APY earns; compounding is already in it."""
+    """Return the interest that an APY earns; an APY includes compounding."""
     return balance * ((1 + apy_pct / HUNDRED) ** (months / MONTHS) - 1)
 
 
 def deposits_with_growth(monthly: Decimal, apy_pct: Decimal, months: int) -> Decimal:
-    """Return what equal deposits at the end of every month grow to."""
+    """Return the balance after equal deposits at the end of every month."""
     growth = (1 + apy_pct / HUNDRED) ** (1 / MONTHS) - 1
     return monthly * (((1 + growth) ** months - 1) / growth if growth else months)
 
@@ -154,21 +157,21 @@ def part(amount: Decimal, percent: Decimal) -> Decimal:
 
 
 def percent_of(amount: Decimal, whole: Decimal) -> Decimal:
-    """Return which percentage an amount is of the whole."""
+    """Return an amount as a percentage of the whole."""
     if not whole:
         raise ValueError(f"${amount:,f} has no percentage of nothing")
     return amount / whole * HUNDRED
 
 
 def periods(amount: Decimal, step: Decimal) -> int:
-    """Return how many equal steps reach an amount; a started one counts."""
+    """Return the number of equal steps that reach an amount, rounded up."""
     if step <= 0:
         raise ValueError(f"steps of ${step:,f} never reach ${amount:,f}")
     return int((amount / step).to_integral_value(ROUND_CEILING))
 
 
 def plain(value: float | Decimal, places: int = 2) -> int | float:
-    """Round to a JSON number: an int where nothing is left after the point."""
+    """Round to a JSON number: an int if it has no decimals left."""
     exact = rounded(value, places)
     return int(exact) if exact == exact.to_integral_value() else float(exact)
 

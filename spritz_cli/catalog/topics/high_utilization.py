@@ -40,9 +40,9 @@ class Card(Part):
 
 
 class CreditUtilization(TopicParameters):
-    """Used share of each card and of all limits, before and after one payment.
+    """The used share of each card and of all limits, before and after one payment.
 
-    `card_a_after` and `card_a_after_pct` are those of the card in `payment_to`.
+    `card_a_after` and `card_a_after_pct` belong to the card named in `payment_to`.
     """
 
     cards: Many[Card]
@@ -126,7 +126,7 @@ def _paydown(name: str, plan: finance.Paydown) -> dict[str, Json]:
 
 
 class AutopaySetup(TopicParameters):
-    """Due dates on real calendars, and what a payment leaves in checking."""
+    """Due dates on real calendars, and what is left in checking after a payment."""
 
     year: Annotated[int, Field(ge=2000, le=2100)]
     months: Many[Annotated[int, Field(ge=1, le=12)]]
@@ -159,7 +159,7 @@ class AutopaySetup(TopicParameters):
 
 
 class BalanceTransfer(TopicParameters):
-    """Staying at the current APR against paying a fee and finishing in a promo window."""
+    """Keeping the current APR, compared with a fee and a payoff within a promo window."""
 
     balance: PositiveMoney
     current_apr_pct: PositivePercent
@@ -202,7 +202,7 @@ class BalanceTransfer(TopicParameters):
 class InterestCalculation(TopicParameters):
     """Interest that compounds daily over one cycle, with and without an early payment.
 
-    The names are those of a 30-day cycle; `cycle_days` sets its real length.
+    The names say 30 days; the real length is `cycle_days`.
     """
 
     balance: PositiveMoney

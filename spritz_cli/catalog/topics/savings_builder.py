@@ -29,7 +29,7 @@ WEEKS_PER_YEAR = 52
 
 
 class GoalSetting(TopicParameters):
-    """A goal cut into equal steps, with milestones and one missed month."""
+    """A goal divided into equal steps, with milestones and one missed month."""
 
     goal: PositiveMoney
     months: Annotated[int, Field(gt=MISSED_MONTH, le=120)]
@@ -82,7 +82,7 @@ class AutomationSetup(TopicParameters):
 class HysaComparison(TopicParameters):
     """One year of interest on the same balance at two APYs.
 
-    A lit window stands for the interest of the regular account.
+    One lit window stands for the interest of the regular account.
     """
 
     balance: PositiveMoney
@@ -112,8 +112,7 @@ class HysaComparison(TopicParameters):
 class CdBasics(TopicParameters):
     """A CD kept for its term or left early, against a savings account.
 
-    The names are those of a 12-month term left at month 6; `term_months` and
-    `early_month` set the real ones.
+    The names say month 12 and month 6; the real ones are `term_months` and `early_month`.
     """
 
     deposit: PositiveMoney
@@ -148,15 +147,15 @@ class CdBasics(TopicParameters):
         require(
             penalty <= earned,
             f"the penalty of ${plain(penalty):,} is more than the ${plain(earned):,} earned by "
-            f"month {self.early_month}, so there is nothing that leaving early keeps",
+            f"month {self.early_month}, so nothing is left after leaving early",
         )
 
 
 class SavingsRateOptimization(TopicParameters):
-    """What different savings rates grow to with deposits at the end of each month.
+    """The balances that different savings rates reach, with deposits at the end of each month.
 
-    `table` has one row per rate, under the rate as text. `step_10_years` and
-    `interest_10_years_at_20` are those of the last year and the highest rate listed.
+    `table` has one row per rate; the rate as text is its key. `step_10_years` and
+    `interest_10_years_at_20` belong to the last of `years` and the highest of `rates_pct`.
     """
 
     take_home_per_month: PositiveMoney

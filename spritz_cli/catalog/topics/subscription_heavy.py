@@ -34,7 +34,7 @@ class Charge(Part):
 
 
 class SubscriptionAudit(TopicParameters):
-    """What letting some subscriptions go frees up, a month and a year."""
+    """The money that cancelling some subscriptions frees up, per month and per year."""
 
     monthly_prices: Prices
     let_go: Many[Name]
@@ -44,19 +44,19 @@ class SubscriptionAudit(TopicParameters):
     def results(self) -> dict[str, Json]:
         self._check()
         total = sum(self.monthly_prices.values(), ZERO)
-        gone = {name: self.monthly_prices[name] for name in self.let_go}
-        gone_month = sum(gone.values(), ZERO)
+        cancelled = {name: self.monthly_prices[name] for name in self.let_go}
+        cancelled_month = sum(cancelled.values(), ZERO)
         return {
             "count": len(self.monthly_prices),
             "total": plain(total),
-            "let_go_count": len(gone),
-            "let_go_month": plain(gone_month),
+            "let_go_count": len(cancelled),
+            "let_go_month": plain(cancelled_month),
             "let_go_year_each": {
-                name: plain(price * self.months_per_year) for name, price in gone.items()
+                name: plain(price * self.months_per_year) for name, price in cancelled.items()
             },
-            "let_go_year": plain(gone_month * self.months_per_year),
-            "keep_count": len(self.monthly_prices) - len(gone),
-            "keep_month": plain(total - gone_month),
+            "let_go_year": plain(cancelled_month * self.months_per_year),
+            "keep_count": len(self.monthly_prices) - len(cancelled),
+            "keep_month": plain(total - cancelled_month),
         }
 
     def _check(self) -> None:
@@ -84,7 +84,7 @@ class CancellationTips(TopicParameters):
 
 
 class BillAlerts(TopicParameters):
-    """Charges of one month and the days on which their alerts come."""
+    """The charges of one month, and the days of their alerts."""
 
     charges: Many[Charge]
     days_ahead: DaysAhead
@@ -104,7 +104,7 @@ class BillAlerts(TopicParameters):
 class RecurringSpendTracking(TopicParameters):
     """Monthly charges plus the monthly share of yearly ones.
 
-    `running_total` grows in the order of the calendar.
+    `running_total` adds up the monthly charges in the order of their days.
     """
 
     monthly: Many[Charge]
@@ -126,7 +126,7 @@ class RecurringSpendTracking(TopicParameters):
 
 
 class SubscriptionConsolidation(TopicParameters):
-    """Separate prices against one bundle."""
+    """Separate prices, compared with one bundle."""
 
     separate: Prices
     bundle_price: PositiveMoney
@@ -151,8 +151,8 @@ def _amount(charge: Charge) -> Decimal:
     return charge.amount
 
 
-def _day_before(day: int, ahead: int, what: str) -> int:
-    require(ahead < day, f"{ahead} days before {what} on day {day} is in the month before")
+def _day_before(day: int, ahead: int, event: str) -> int:
+    require(ahead < day, f"{ahead} days before {event} on day {day} is in the month before")
     return day - ahead
 
 

@@ -34,9 +34,9 @@ class Income(Part):
 
 
 class VariableIncomeBudgeting(TopicParameters):
-    """The same percentages of every month's take-home pay, and a check of the leanest month.
+    """The same percentages of each month's take-home pay, and a check of the leanest month.
 
-    `four_month_total` and `four_month_saved` add up all the months listed.
+    `four_month_total` and `four_month_saved` are sums over all the months listed.
     """
 
     take_home: Many[Income]
@@ -60,7 +60,7 @@ class VariableIncomeBudgeting(TopicParameters):
 
 
 class EmergencyFundBasics(TopicParameters):
-    """How long steady deposits take to each goal; no interest is counted."""
+    """How long steady deposits take to reach each goal, without interest."""
 
     essentials_per_month: PositiveMoney
     deposit_per_month: PositiveMoney
@@ -89,7 +89,7 @@ class EmergencyFundBasics(TopicParameters):
 
 
 class PercentBasedBudgets(TopicParameters):
-    """Paychecks of different size cut by the same percentages."""
+    """Paychecks of different sizes, split by the same percentages."""
 
     paychecks: Annotated[tuple[PositiveMoney, ...], Field(min_length=2, max_length=2, strict=False)]
     needs_pct: PositivePercent
@@ -118,10 +118,10 @@ class PercentBasedBudgets(TopicParameters):
 
 
 class IncomeSmoothing(TopicParameters):
-    """Uneven deposits into one tank, the same paycheck out of it every month.
+    """Uneven deposits into one tank, and the same paycheck out of it every month.
 
-    `buffer_needed_worst_order` is what the tank would have to hold at the start
-    if the lean months came first. `left_after_6_months` is after the last month.
+    `buffer_needed_worst_order` is the buffer that the tank would need at the start if the
+    lean months came first. `left_after_6_months` is the level after the last month.
     """
 
     deposits: Many[Money]
@@ -165,7 +165,7 @@ class IncomeSmoothing(TopicParameters):
 
 
 class CashBuffer(TopicParameters):
-    """A checking balance read as days of expenses; a started day does not count."""
+    """A checking balance expressed as days of expenses, rounded down."""
 
     expenses_per_month: PositiveMoney
     days_per_month: Annotated[int, Field(ge=28, le=31)]

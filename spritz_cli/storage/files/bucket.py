@@ -43,7 +43,7 @@ try:
 except ImportError as exc:
     raise MissingLibrary(
         "publishing films to a bucket needs the package botocore",
-        hint="Run: pip install 'vidgen[s3]'",
+        hint="Install spritz-vidgen with its extra `s3`, or run: pip install botocore",
     ) from exc
 
 _T = TypeVar("_T")

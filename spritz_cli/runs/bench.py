@@ -1,6 +1,6 @@
-"""How fast films are made here: CPU by stage, against encoding the same frames alone.
+"""Measures how fast this machine makes films: CPU by stage, relative to the encoder alone.
 
-Machines are noisy, so figures are CPU seconds and ratios of runs that alternate.
+Machines are noisy, so figures are CPU seconds, and ratios of runs that alternate.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,22 +32,24 @@ from spritz_cli.storage.leases import Leases
 from spritz_cli.tiers.static import StaticTier
 
 if TYPE_CHECKING:
+    from spritz_cli.bootstrap import Services
     from spritz_cli.catalog.loader import Catalog
 
 STAGES = ("template", "parse", "draw", "hand-over", "encode", "check")
 
-#: Raw frames of a film are about 110 MB a second: kept in memory where there is room.
+#: Raw frames take about 110 MB per second of film: kept in memory if there is room.
 FAST_FOLDER = Path("/dev/shm")  # noqa: S108 - a private folder is made inside
 
+#: How many films are published when `status` and `plan` are timed.
 GROWTH = (20, 200, 2_000, 20_000)
 
 
 @dataclass(frozen=True)
 class FilmFigures:
-    """One film: CPU seconds per second of film by stage, and what came of them.
+    """One film. `stages` and `floor` are CPU seconds per second of film.
 
-    `floor` is the CPU of ffmpeg alone on the same raw frames, `ratio` the total
-    over it, `frames_per_second` by the wall clock.
+    `floor` is that of ffmpeg alone on the same raw frames, `ratio` is the total divided by
+    it, and `frames_per_second` is by the wall clock.
     """
 
     name: str
@@ -64,7 +66,7 @@ class FilmFigures:
 
 @dataclass(frozen=True)
 class CommandFigures:
-    """A whole process, median of several: wall and CPU seconds."""
+    """A whole process: medians of its wall and CPU seconds."""
 
     command: str
     wall: float
@@ -73,26 +75,26 @@ class CommandFigures:
 
 @dataclass(frozen=True)
 class GrowthFigures:
-    """Looking at `entries` published films: CPU seconds, and this process's peak memory in MB."""
+    """CPU seconds of status and plan with `films` published films, and peak memory in bytes."""
 
-    entries: int
+    films: int
     status: float
     plan: float
-    peak_mb: float
+    peak_bytes: int
 
 
 def measure_film(template: Template, library: SceneLibrary, runs: int) -> FilmFigures:
-    """Make a film `runs` times, encoding its raw frames alone in between; medians."""
+    """Make a film `runs` times, each followed by the encoder alone; return medians."""
     scene = library.open(template)
     with _work_folder(scene) as folder:
         raw, video = folder / "frames.raw", folder / "film.mp4"
         _write_raw(scene, raw)
-        made, floors = [], []
+        figures, floors = [], []
         for _ in range(runs):
-            made.append(_make(scene, video))
-            floors.append(_children(lambda: _encode_file(raw, video)))
-    stages = {name: statistics.median(run[name] for run in made) for name in STAGES}
-    wall = statistics.median(run["wall"] for run in made)
+            figures.append(_make(scene, video))
+            floors.append(_children_cpu(lambda: _encode_file(raw, video)))
+    stages = {name: statistics.median(run[name] for run in figures) for name in STAGES}
+    wall = statistics.median(run["wall"] for run in figures)
     floor = statistics.median(floors)
     per_second = {name: cpu / scene.duration for name, cpu in stages.items()}
     return FilmFigures(
@@ -107,9 +109,9 @@ def measure_film(template: Template, library: SceneLibrary, runs: int) -> FilmFi
 
 @contextmanager
 def current_project(catalog: Catalog, library: SceneLibrary) -> Iterator[Settings]:
-    """Yield settings under which every film of a catalog is current, with a store of their own.
+    """Yield settings of a temporary store in which every film of a catalog is current.
 
-    The films are pretended ones: nobody plays them, and the user's stay as they are.
+    The films are small placeholder files. The user's own store is not touched.
     """
     tier = StaticTier(library)
     with tempfile.TemporaryDirectory() as name:
@@ -122,7 +124,7 @@ def current_project(catalog: Catalog, library: SceneLibrary) -> Iterator[Setting
 
 
 def measure_command(arguments: Sequence[str], settings: Settings, runs: int) -> CommandFigures:
-    """Run vidgen with these settings alone, after one run that warms the caches up."""
+    """Run vidgen with these settings; the first run warms the caches and does not count."""
     figures = [_run(arguments, settings) for _ in range(runs + 1)][1:]
     return CommandFigures(
         "vidgen " + " ".join(arguments),
@@ -132,7 +134,7 @@ def measure_command(arguments: Sequence[str], settings: Settings, runs: int) -> 
 
 
 def measure_growth(template: Template, library: SceneLibrary) -> Iterator[GrowthFigures]:
-    """Look at ever more published films, in a store and a server of their own."""
+    """Time status and plan with more and more films, in a temporary store and server."""
     tier = StaticTier(library)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -145,33 +147,25 @@ def measure_growth(template: Template, library: SceneLibrary) -> Iterator[Growth
                         replace(template, persona=f"p{index % 100}", topic=f"t{index}")
                     )
                     _publish(templates[-1], tier, folder, services)
-                status = _own(lambda: services.manifest.peek_many(templates))
-                plan = _own(lambda: _plan(templates, services, tier))
-                yield GrowthFigures(entries, status, plan, peak_mb())
+                status = _own_cpu(lambda: services.manifest.peek_many(templates))
+                plan = _own_cpu(lambda: _plan(templates, services, tier))
+                yield GrowthFigures(entries, status, plan, peak_bytes())
 
 
-def peak_mb(children: bool = False) -> float:
-    """Return the largest memory that this process (or any child of it) ever held, in MB."""
+def peak_bytes(children: bool = False) -> int:
+    """Return the peak memory of this process, or of its largest child."""
     who = resource.RUSAGE_CHILDREN if children else resource.RUSAGE_SELF
-    return resource.getrusage(who).ru_maxrss / 1000
-
-
-def document(value: Any) -> dict[str, Any]:
-    """Return figures as plain JSON values."""
-    figures = asdict(value)
-    if isinstance(value, FilmFigures):
-        figures["total"] = value.total
-    return figures
+    return resource.getrusage(who).ru_maxrss * 1024
 
 
 def _make(scene: Scene, video: Path) -> dict[str, float]:
-    """Make a film as the static tier does, with a watch on every stage."""
+    """Make a film as the static tier does and time every stage."""
     spent = dict.fromkeys(STAGES, 0.0)
     began, encoded = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    own = _own(lambda: _encode(scene, video, spent))
+    own = _own_cpu(lambda: _encode(scene, video, spent))
     spent["hand-over"] = own - spent["template"] - spent["parse"] - spent["draw"]
     spent["encode"] = _cpu(resource.getrusage(resource.RUSAGE_CHILDREN)) - _cpu(encoded)
-    spent["check"] = _children(lambda: ffmpeg.probe(video))
+    spent["check"] = _children_cpu(lambda: ffmpeg.probe(video))
     return spent | {"wall": time.monotonic() - began}
 
 
@@ -231,11 +225,11 @@ def _roomy(needed: int) -> Path | None:
     return FAST_FOLDER if room.f_bavail * room.f_frsize > 2 * needed else None
 
 
-def _plan(templates: Sequence[Template], services: Any, tier: StaticTier) -> planning.Plan:
-    return planning.plan(templates, store=services.store, manifest=services.manifest, tiers=(tier,))
+def _plan(templates: Sequence[Template], services: Services, tier: StaticTier) -> planning.Plan:
+    return planning.plan(replace(services.studio, tiers=(tier,)), templates)
 
 
-def _publish(template: Template, tier: StaticTier, folder: Path, services: Any) -> None:
+def _publish(template: Template, tier: StaticTier, folder: Path, services: Services) -> None:
     scratch = folder / "scratch"
     scratch.mkdir(exist_ok=True)
     video, poster, captions = (scratch / f"film.{kind}" for kind in ("mp4", "webp", "vtt"))
@@ -259,14 +253,14 @@ def _publish(template: Template, tier: StaticTier, folder: Path, services: Any) 
 
 
 def _run(arguments: Sequence[str], settings: Settings) -> tuple[float, float]:
-    # Neither the caller's variables nor its pyproject.toml: `warm` must find nothing to make.
-    ours = ("VIDGEN_", "REDIS_URL")
-    environment = {name: text for name, text in os.environ.items() if not name.startswith(ours)}
+    # Without the caller's settings and pyproject.toml: `warm` must find nothing to make.
+    prefixes = ("VIDGEN_", "REDIS_URL")
+    environment = {name: text for name, text in os.environ.items() if not name.startswith(prefixes)}
     environment |= settings.environment() | {"PYTHONPATH": str(PACKAGE.parent)}
     command = [sys.executable, "-m", "spritz_cli", *arguments]
     folder = settings.state_dir.parent
     began = time.monotonic()
-    cpu = _children(
+    cpu = _children_cpu(
         lambda: subprocess.run(
             command, env=environment, cwd=folder, capture_output=True, check=True
         )
@@ -274,13 +268,13 @@ def _run(arguments: Sequence[str], settings: Settings) -> tuple[float, float]:
     return time.monotonic() - began, cpu
 
 
-def _own(work: Callable[[], Any]) -> float:
+def _own_cpu(work: Callable[[], Any]) -> float:
     began = time.process_time()
     work()
     return time.process_time() - began
 
 
-def _children(work: Callable[[], Any]) -> float:
+def _children_cpu(work: Callable[[], Any]) -> float:
     began = _cpu(resource.getrusage(resource.RUSAGE_CHILDREN))
     work()
     return _cpu(resource.getrusage(resource.RUSAGE_CHILDREN)) - began
