@@ -1,4 +1,4 @@
-"""What the daily budget promises, on the fake and on a real server."""
+"""The contract of the daily budget, on the fake and on a real server."""
 
 from __future__ import annotations
 
@@ -171,11 +171,11 @@ def test_a_journal_that_redis_knows_changes_nothing(any_redis: Redis) -> None:
 def test_a_settlement_that_redis_forgot_comes_back_with_the_journal(any_redis: Redis) -> None:
     budget = DailyBudget(any_redis)
     budget.reserve([held("a", 600_000), held("b", 600_000)])
-    told = [
+    journal = [
         Charge("a", "p/t", MicroUSD(500_000), "spent"),
         Charge("b", "p/t", MicroUSD(0), "spent"),
     ]
-    assert budget.reserve([], journal=told)
+    assert budget.reserve([], journal=journal)
     assert (budget.today().spent, budget.today().held) == (500_000, 0)
 
 

@@ -1,4 +1,4 @@
-"""What is read without the redis library is what that library would have read."""
+"""Reads without the redis library give the same results as with it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PASSWORD = "pass:w@rd/%41 é"
 
 @pytest.fixture
 def client(real_redis_url: str) -> Iterator[ReadingClient]:
-    """A client that must not need the library."""
+    """A client that fails if it needs the library."""
     connection = plain_connection(real_redis_url)
     assert connection
     client = ReadingClient(connection, _never)
@@ -42,7 +42,7 @@ def client(real_redis_url: str) -> Iterator[ReadingClient]:
 
 @pytest.fixture
 def opened(real_redis_url: str) -> Iterator[Opener]:
-    """Makes clients of connections, with the private server's library behind them."""
+    """Makes clients of connections whose library uses the private server."""
     with ExitStack() as stack:
 
         def of(connection: Connection | None) -> ReadingClient:
@@ -55,7 +55,7 @@ def opened(real_redis_url: str) -> Iterator[Opener]:
 
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[str]:
-    """A server on a port, with a password; yields HOST:PORT."""
+    """A server on a TCP port with a password; yields HOST:PORT."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -123,15 +123,15 @@ def test_a_connection_that_ends_is_made_anew_by_the_library(
 
 
 @pytest.mark.parametrize(
-    "said", [b"%1\r\n$1\r\nn\r\n$5\r\n2", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"$1\r\n\xff\r\n"]
+    "answer", [b"%1\r\n$1\r\nn\r\n$5\r\n2", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"$1\r\n\xff\r\n"]
 )
 def test_what_is_no_answer_is_asked_again_by_the_library(
-    said: bytes, opened: Opener, real_redis: Redis
+    answer: bytes, opened: Opener, real_redis: Redis
 ) -> None:
     real_redis.hset("film", "n", "1")
     here, there = socket.socketpair()
     with there:
-        there.sendall(said)
+        there.sendall(answer)
     client = opened(Connection(here))
 
     assert client.pipeline(transaction=False).hgetall("film").execute() == [{"n": "1"}]
@@ -180,14 +180,16 @@ def test_other_addresses_are_left_to_the_library(url: str) -> None:
     assert plain_connection(url) is None
 
 
-@pytest.mark.parametrize("said", [b"-ERR unknown command 'HELLO'\r\n", b"HTTP/1.1 200 OK\r\n", b""])
-def test_other_servers_are_left_to_the_library(said: bytes) -> None:
+@pytest.mark.parametrize(
+    "reply", [b"-ERR unknown command 'HELLO'\r\n", b"HTTP/1.1 200 OK\r\n", b""]
+)
+def test_other_servers_are_left_to_the_library(reply: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
             with server.accept()[0] as accepted:
                 accepted.recv(100)
-                accepted.sendall(said)
+                accepted.sendall(reply)
 
         thread = threading.Thread(target=answer)
         thread.start()

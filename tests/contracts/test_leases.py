@@ -1,4 +1,4 @@
-"""What a lease promises, on the fake and on a real server."""
+"""The contract of leases, on the fake and on a real server."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_progress_is_written_at_most_five_times_a_second(real_redis: Redis) -> N
             time.sleep(0.005)
         after = real_redis.info("commandstats")["cmdstat_evalsha"]["calls"]
         seconds = time.monotonic() - began
-    # As many as the loop has fifths of a second, which is more than two on a busy machine.
+    # At most one write per REPORT_INTERVAL, and the loop may take long on a busy machine.
     assert 1 <= after - before <= 5 * seconds + 2
 
 

@@ -1,4 +1,4 @@
-"""What the manifest promises, on the fake and on a real server."""
+"""The contract of the manifest, on the fake and on a real server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What processes know together about a provider, on the fake and on a real server."""
+"""The shared state of a provider, on the fake and on a real server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from spritz_cli.storage.provider_state import Circuit, Gate, Slots
 from spritz_cli.testing import fake_redis
 from tests.processes import wait_until
 
-#: How long what a test lets expire lasts, in seconds.
+#: Seconds until a key expires that a test waits for.
 SHORT = 0.5
 
 TAKER = """

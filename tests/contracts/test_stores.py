@@ -1,4 +1,4 @@
-"""What the stores promise, on a disk and in a bucket of each kind of server."""
+"""The contract of the stores, on a disk and in buckets of two kinds of servers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NOW, TODAY = "2026-11-23T09:00:00+00:00", "2026-11-23"
 
 @dataclass(frozen=True)
 class Place:
-    """A storage; `open` gives the same files as another host would have them."""
+    """A storage. `open` returns its files as another host sees them."""
 
     open: Callable[[], Files]
 
@@ -71,7 +71,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.fixture
 def conditional(request: pytest.FixtureRequest, place: Place) -> Place:
-    """Only where a server minds the conditions of an upload, or the disk needs none."""
+    """Skips servers that ignore conditions on uploads."""
     if "rclone" in request.node.callspec.params.values():
         pytest.skip("rclone ignores conditions")
     return place
@@ -157,25 +157,25 @@ def test_a_mangled_sidecar_counts_as_none(place: Place) -> None:
 
 @pytest.mark.parametrize("count", [1, 10])
 def test_a_survey_tells_what_the_store_tells(place: Place, count: int) -> None:
-    # Of so many personas that all of a bucket is listed.
+    # Enough personas for one listing of the whole bucket.
     templates = [sample_template(persona=f"p{number}", topic="a") for number in range(count)]
     videos = [publish(place.store, template=template) for template in templates]
     place.files.delete(f"{videos[0].name}/{videos[0].hash}.webp")
     order = sample_order()._replace(template=templates[0].name)
     place.footage.record(order)
 
-    def told() -> tuple[Any, ...]:
+    def report() -> tuple[Any, ...]:
         store = place.store
         films = [store.intact(video) for video in videos], [store.sidecar(v) for v in videos]
         latest = [store.latest_sidecar(template) for template in [*templates, A]]
         return *films, latest, list(store.videos()), place.footage.orders(templates[0])
 
-    live = told()
+    live = report()
     with place.store.snapshot(videos):
-        assert told() == live
-        assert told() == live
+        assert report() == live
+        assert report() == live
     with place.store.snapshot(templates):
-        assert told() == live
+        assert report() == live
     assert live[0] == [False] + [True] * (count - 1)
     assert live[-1] == [order]
 
@@ -192,13 +192,13 @@ def test_a_survey_ends_when_something_is_changed(place: Place) -> None:
 
 def test_a_survey_is_nothing_to_other_threads(place: Place) -> None:
     store, video = place.store, publish(place.store)
-    found: list[bool] = []
+    intact: list[bool] = []
     with store.snapshot([video]):
         VideoStore(place.open()).remove(store.location / f"{video.name}/{video.hash}.webp")
-        thread = Thread(target=lambda: found.append(store.intact(video)))
+        thread = Thread(target=lambda: intact.append(store.intact(video)))
         thread.start()
         thread.join()
-    assert found == [False]
+    assert intact == [False]
 
 
 def test_films_are_listed_in_order_and_nothing_else_is(place: Place) -> None:
@@ -243,7 +243,7 @@ def test_a_film_that_is_still_wanted_becomes_young_again(place: Place) -> None:
     store = place.store
     video = publish(store)
     film = next(store.videos())
-    # Object stores count in whole seconds.
+    # Times of object stores are whole seconds.
     time.sleep(1.1)
     store.freshen(video)
     assert store.modified_at(film) > film.modified_at
@@ -294,8 +294,8 @@ def test_an_order_is_what_was_recorded_last(place: Place) -> None:
     assert sorted(place.footage.all_orders(), key=lambda one: one.id) == [sent, later]
 
 
-class ReadsNoted:
-    """Files that note which journals of orders are read."""
+class RecordedReads:
+    """Files that record which journals of orders are read."""
 
     def __init__(self, files: Files) -> None:
         self._files = files
@@ -318,7 +318,7 @@ def test_settled_orders_of_other_days_are_read_once(place: Place) -> None:
     for number in range(12):
         place.footage.record(settled(number))
     today = place.footage.record(order("submitted", id="f" * 16, day=TODAY))
-    files: Any = ReadsNoted(place.open())
+    files: Any = RecordedReads(place.open())
     footage = FootageStore(files, most_unnoted=10)
 
     assert footage.orders_of(TODAY) == [today]
@@ -330,7 +330,7 @@ def test_settled_orders_of_other_days_are_read_once(place: Place) -> None:
 
 
 class Fate:
-    """Does to orders at random what may happen to them."""
+    """Changes orders at random."""
 
     def __init__(self, place: Place, seed: int) -> None:
         self.chance = random.Random(seed)
@@ -355,7 +355,7 @@ class Fate:
             self.footage.remove(first)
 
     def _back_up(self) -> None:
-        names = [found.name for found in self._files.find(f".footage/{A.name}/")]
+        names = [file.name for file in self._files.find(f".footage/{A.name}/")]
         self._backup = {name: self._files.read(name).data for name in names}
 
     def _restore(self) -> None:
@@ -382,12 +382,12 @@ def test_footage_is_stored_in_full_length(place: Place, tmp_path: Path) -> None:
     footage = place.footage
     scratch = tmp_path / "segment.mp4"
     assert not footage.intact(order())
-    # On the disk of the store, as the pipeline has it.
+    # In the scratch folder of the store, as in a run.
     with place.store.staging() as folder:
         scratch = folder / "segment.mp4"
         scratch.write_bytes(b"footage" * 1000)
-        told = footage.adopt(order("submitted"), scratch)
-    stored = footage.record(order("stored", **told))
+        record = footage.adopt(order("submitted"), scratch)
+    stored = footage.record(order("stored", **record))
     sizes = [(location.suffix, size) for location, size in footage.files(stored)]
     assert sizes == [(".json", sizes[0][1]), (".mp4", 7000)]
     assert place.footage.intact(stored)
@@ -413,7 +413,7 @@ def test_a_rival_sidecar_is_not_overwritten(place: Place) -> None:
     store = place.store
 
     class Slow:
-        """Lets a rival publish the same film between the look and the sidecar."""
+        """Publishes the same film by another process before the sidecar is written."""
 
         def __getattr__(self, name: str):
             return getattr(files, name)
@@ -431,15 +431,15 @@ def test_a_rival_sidecar_is_not_overwritten(place: Place) -> None:
 def test_only_one_at_a_time_reserves_money(conditional: Place) -> None:
     footage, inside, seen = [FootageStore(conditional.open()) for _ in range(4)], [], []
 
-    def reserve(mine: FootageStore) -> None:
+    def reserve(own: FootageStore) -> None:
         for _ in range(3):
-            with mine.locked():
+            with own.locked():
                 inside.append(1)
                 seen.append(len(inside))
                 time.sleep(0.01)
                 inside.pop()
 
-    threads = [Thread(target=reserve, args=(mine,)) for mine in footage]
+    threads = [Thread(target=reserve, args=(own,)) for own in footage]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -1,4 +1,4 @@
-"""Many processes after the same money, on a server that may lose everything it knows."""
+"""Many processes compete for the same money, on a server that may lose its data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PRICE = MicroUSD(600_000)
 CAP = MicroUSD(5_000_000)
 AFFORDABLE = CAP // PRICE
 
-# Everybody waits for everybody before each round, so that all of them ask at once.
+# All processes wait for each other before each round, so that they ask at the same time.
 RACER = """
 import sys
 from spritz_cli.storage.budget import Charge, DailyBudget
@@ -38,7 +38,7 @@ for number in range(rounds):
         print(number, flush=True)
 """
 
-# Reserving and writing it down is one step to all who look at the journal.
+# One lock covers the reservation and its record in the journal.
 JOURNALIST = """
 import json, sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Real footage, of all kinds that a provider may send, under the drawing and back by decoding."""
+"""Real footage of every kind that a provider may send, drawn over and decoded again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.scenes import shipped_scenes
 
 SHORT = 4
 
-#: A point of the footage that nothing is ever drawn over, and one of the takeaway card.
+#: A point that is never drawn over, and a point of the takeaway card.
 FREE, TAKEAWAY = (900, 300), (1150, 546)
 
 X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
@@ -41,14 +41,14 @@ RED, TEAL = (217, 81, 44), (15, 118, 110)
 
 @pytest.fixture
 def template(catalog):
-    """Four seconds: figures, takeaway and hold are there."""
+    """A film of four seconds with figures, takeaway and final hold."""
     (template,) = catalog.select(topic="cash_buffer")
     return replace(template, duration_seconds=SHORT, captions=(Cue(0.3, 2.9, "Think of a tank."),))
 
 
 @pytest.fixture
 def shoot(tmp_path: Path) -> Callable[..., Path]:
-    """Make footage from a source of ffmpeg's, as a provider would send it."""
+    """Make footage from a test source of ffmpeg."""
 
     def made(source: str, *options: str, name: str = "footage.mp4") -> Path:
         path = tmp_path / name
@@ -82,7 +82,7 @@ def run(*arguments: str) -> None:
 
 
 def colour(film: RenderedFilm, second: float, point: tuple[int, int]) -> tuple[int, int, int]:
-    """Red, green, blue of a finished film."""
+    """Return red, green and blue of a point of a finished film."""
     pixels = ffmpeg.still(film.video, second, width=1280, height=720)
     at = 4 * (point[1] * 1280 + point[0])
     blue, green, red = pixels[at : at + 3]
@@ -112,11 +112,11 @@ def test_a_film_of_footage_is_what_players_expect(shoot, composed) -> None:
 def test_the_sound_of_footage_is_left_out_and_captions_are_in(shoot, composed) -> None:
     sound = ("-f", "lavfi", "-i", "sine=d=5", "-c:a", "aac")
     film = composed(shoot("testsrc2=s=640x360:r=24:d=5", *sound, *X264))
-    told = subprocess.run(
+    stderr = subprocess.run(
         [ffmpeg.binary(), "-hide_banner", "-i", film.video], capture_output=True, text=True
     ).stderr
-    assert "Audio:" not in told
-    assert "Subtitle: mov_text" in told
+    assert "Audio:" not in stderr
+    assert "Subtitle: mov_text" in stderr
     assert "Think of a tank." in film.captions.read_text("utf-8")
 
 

@@ -1,4 +1,4 @@
-"""The embedded server with real processes: shared, recovered, and gone with the last one."""
+"""The embedded server with real processes: shared, restarted, and stopped by the last one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from spritz_cli.storage.redis import embedded_server as server, server_binary as
 from spritz_cli.storage.redis.connection import OpenRedis, connect, open_redis, printable, writable
 from tests.processes import wait_until
 
-# A client that does what it is told, one line at a time.
+# A client that executes commands, one per line.
 CLIENT = """
 import os, sys
 from pathlib import Path
@@ -68,7 +68,7 @@ def settings(state: Path, url: str | None = None) -> Settings:
 
 
 def history(state: Path) -> int:
-    """Return how many bytes a start has to read."""
+    """Return the number of bytes that a start reads."""
     files = (state / "redis" / "data").rglob("appendonly.aof.*")
     return sum(file.stat().st_size for file in files)
 
@@ -195,13 +195,13 @@ def test_ctrl_c_does_not_reach_the_server(state: Path) -> None:
 def test_a_forked_child_keeps_the_server_when_its_parent_leaves(state: Path) -> None:
     opened = open_redis(settings(state))
     pid = pid_of(opened)
-    told, tell = os.pipe()
+    reader, writer = os.pipe()
     child = os.fork()
     if not child:
-        os.read(told, 1)
+        os.read(reader, 1)
         os._exit(0 if opened.client.ping() else 1)
     opened.close()
-    os.write(tell, b".")
+    os.write(writer, b".")
     assert os.waitpid(child, 0)[1] == 0
     assert not gone(pid, within=0.1)
     with open_redis(settings(state)) as again:
@@ -507,7 +507,7 @@ def test_a_password_is_never_shown(url: str, shown: str) -> None:
 
 
 class Client:
-    """A process that has the server open."""
+    """A process that is a client of the server."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -543,7 +543,7 @@ def client(state: Path, start_new_session: bool = False) -> Iterator[Client]:
 
 
 def gone(pid: int, within: float = 5) -> bool:
-    """Whether the process has ended (or is a zombie that nobody collects)."""
+    """Whether the process has ended, or is a zombie."""
     return until(lambda: not alive(pid), within)
 
 

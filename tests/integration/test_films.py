@@ -1,4 +1,4 @@
-"""Real scenes through the real encoder, and back by full decoding."""
+"""Real scenes, encoded and fully decoded again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SHORT = 4
 
 @pytest.fixture
 def short_template(catalog):
-    """A film of four seconds: the takeaway and the hold are there, the rest is quick."""
+    """A film of four seconds, with the takeaway and the final hold."""
     (template,) = catalog.select(topic="credit_utilization")
     return replace(template, duration_seconds=SHORT, captions=(Cue(0.3, 2.9, "Think of a tile."),))
 
@@ -60,12 +60,12 @@ def test_poster_and_captions_lie_beside_the_film(film) -> None:
 
 
 def test_captions_are_in_the_film_too(film) -> None:
-    told = subprocess.run(
+    done = subprocess.run(
         [ffmpeg.binary(), "-v", "error", "-i", film.video, "-map", "0:s:0", "-f", "webvtt", "-"],
         capture_output=True,
         text=True,
     )
-    assert "Think of a tile." in told.stdout
+    assert "Think of a tile." in done.stdout
 
 
 def test_brand_colours_survive_the_encoder(film) -> None:
@@ -75,7 +75,7 @@ def test_brand_colours_survive_the_encoder(film) -> None:
 
 
 def decoded_pixel(path: Path, t: float, x: int, y: int) -> list[int]:
-    """What a player shows at a point: limited-range BT.709 read back by the book."""
+    """Return the colour that a player shows at a point, from limited-range BT.709."""
     command = [ffmpeg.binary(), "-v", "error", "-ss", str(t), "-i", str(path), "-frames:v", "1"]
     command += ["-pix_fmt", "yuv420p", "-f", "rawvideo", "-"]
     planes = subprocess.run(command, capture_output=True, check=True).stdout
@@ -141,14 +141,14 @@ def test_a_scene_that_fails_halfway_leaves_no_encoder_behind(
 
 
 def children_of(pid: int, named: str) -> list[int]:
-    """The living children, from /proc."""
-    found = []
+    """Return the running children, from /proc."""
+    children = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             state = (folder / "stat").read_text().rpartition(")")
             if named in state[0] and int(state[2].split()[1]) == pid:
-                found.append(int(folder.name))
-    return found
+                children.append(int(folder.name))
+    return children
 
 
 def test_a_held_frame_gives_the_bytes_of_a_repeated_one(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_an_encoder_without_memory_is_told_from_one_that_fails(
 
 @pytest.fixture
 def hanging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In place of ffmpeg, a program that does nothing for long; and a short timeout."""
+    """Replaces ffmpeg by a program that only sleeps, with a short timeout."""
     monkeypatch.setattr(ffmpeg, "binary", lambda: str(_program(tmp_path, "exec sleep 100")))
     monkeypatch.setattr(ffmpeg, "TIMEOUT", 0.5)
 
@@ -259,7 +259,7 @@ def test_a_decoder_without_memory_says_nothing_against_the_film(
         except EncoderKilled as exc:
             complaints.append(exc.message)
     assert complaints
-    assert not [told for told in complaints if "frame=" in told]
+    assert not [text for text in complaints if "frame=" in text]
 
 
 def test_the_fingerprint_follows_what_is_drawn(catalog) -> None:

@@ -24,7 +24,7 @@ KEY = "sk-of-this-test"
 
 @dataclass
 class Studio:
-    """A small project and the provider that it buys from."""
+    """A small project and its provider."""
 
     folder: Path
     api: FakeVideosAPI
@@ -179,7 +179,7 @@ def test_without_a_provider_nobody_is_asked_and_nothing_is_said(
     assert studio.api.requests == []
 
 
-#: Notes every connection that is not to a Unix socket, and every import.
+#: Records every connection that is not to a Unix socket, and every import.
 SPY = """\
 import os
 import sys

@@ -1,4 +1,4 @@
-"""`vidgen lint` as it is run: real processes, real scenes, exit codes."""
+"""`vidgen lint` in real processes, with real scenes and exit codes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.small import write_project
 ROOT = Path(__file__).parents[2]
 TODAY = date(2026, 6, 1)
 
-#: Nothing moves, and everything can be read.
+#: A scene without motion whose texts can all be read.
 SCENE = """\
 <svg xmlns="http://www.w3.org/2000/svg" width="1280" height="720">
 <rect width="1280" height="720" fill="{{ paper }}"/>

@@ -37,7 +37,7 @@ LONG = sample_template(duration_seconds=18)
 
 @dataclass
 class Shop:
-    """A provider behind real HTTP, and a buyer with a budget of this test only."""
+    """A provider behind real HTTP, and a buyer with its own budget."""
 
     api: FakeVideosAPI
     footage: FootageStore
@@ -309,7 +309,7 @@ def test_where_the_provider_lists_nothing_a_doubtful_order_stays_held(shop: Shop
 
 
 class LostRedis(Gate):
-    """A gate whose server goes away while the request is on its way."""
+    """A gate whose server is lost while the request is under way."""
 
     def leave(self, owner: str, proven: bool) -> None:
         raise RedisUnavailable("Redis: gone")
@@ -342,7 +342,7 @@ def test_a_key_that_cannot_be_sent_costs_nothing(shop: Shop) -> None:
 
 
 def _interrupted(shop: Shop, state: Any, **changes: Any) -> Order:
-    """Leave an order behind as a process does that is killed in that state."""
+    """Leave an order as a process that is killed in that state leaves it."""
     shop.api.close()
     shop.outcome()
     [order] = shop.footage.orders(TEMPLATE)
@@ -352,7 +352,7 @@ def _interrupted(shop: Shop, state: Any, **changes: Any) -> Order:
     return shop.footage.record(order._replace(state=state, day=today, **changes))
 
 
-#: Deviation -> what becomes of one film, POSTs, and micro-dollars that the provider charges.
+#: Deviation -> outcome of one film, number of POSTs, charge of the provider in micro-dollars.
 DEVIATIONS: dict[str, tuple[str, int, int]] = {
     "": ("made", 1, PRICE),
     "completes_too_early": ("made", 1, PRICE),
@@ -374,10 +374,10 @@ DEVIATIONS: dict[str, tuple[str, int, int]] = {
     "sglang_int_seconds": ("made", 1, PRICE),
     "vllm_multipart_only": ("made", 1, PRICE),
     "vllm_forgets": ("made", 1, PRICE),
-    # Refused at first, taken later
+    # Refused at first, accepted later
     "rate_limited": ("made", 2, PRICE),
     "sglang_warming_up": ("made", 2, PRICE),
-    # The answer to the POST is lost: found in the list, or known not to be there
+    # The answer to the POST is lost: the list shows whether the job exists
     "html_200": ("made", 1, PRICE),
     "post_500_created": ("made", 1, PRICE),
     "reset_after_post": ("made", 1, PRICE),
@@ -396,7 +396,7 @@ DEVIATIONS: dict[str, tuple[str, int, int]] = {
     "moderation_at_post": ("moderation", 1, 0),
     "moderation_at_post, litellm_wrapped_errors": ("moderation", 1, 0),
     "rate_limited_always": ("provider_error", 3, 0),
-    # Taken, and then nothing usable: charged
+    # Accepted, and then nothing usable: charged
     "moderation_in_job": ("moderation", 1, PRICE),
     "job_fails": ("provider_error", 1, PRICE),
     "job_expires": ("provider_error", 1, PRICE),
@@ -438,7 +438,7 @@ def test_every_deviation_of_the_fake_server_is_in_the_table() -> None:
 
 
 def _profile_for(profile: Profile, quirk: str) -> Profile:
-    """Whoever deviates so has a profile that says so."""
+    """Return the profile of a server with this deviation."""
     name = {
         "gemini": "gemini-compat",
         "openrouter": "openrouter",

@@ -31,7 +31,7 @@ def run(redis_url: str, api: FakeVideosAPI, videos: Path, topic: str, cap: int) 
 
 
 def kill_once(process: subprocess.Popen, seconds: float) -> bool:
-    """Kill a purchase `seconds` after it began; whether it was still at it."""
+    """Kill a purchase `seconds` after its start; return whether it was still running."""
     assert process.stdout
     assert process.stdout.readline() == "begun\n"
     try:
@@ -43,7 +43,7 @@ def kill_once(process: subprocess.Popen, seconds: float) -> bool:
 
 
 def finish(redis_url: str, api: FakeVideosAPI, videos: Path, topic: str, cap: int) -> str:
-    """Run the purchase until it is done: an order in doubt is asked about by the next run."""
+    """Run the purchase until it is done. Each run asks about orders with unknown outcome."""
     told = ""
     for _ in range(8):
         process = run(redis_url, api, videos, topic, cap)
@@ -63,7 +63,7 @@ def check_kills(redis_url: str, videos: Path, runs: int) -> None:
             topic = f"film_{number}"
             for _ in range(chance.choice((1, 1, 2))):
                 process = run(redis_url, api, videos, topic, cap)
-                # The requests leave at once, footage comes after the first polls.
+                # The requests are sent at once, footage arrives after the first polls.
                 moment = chance.choice((chance.uniform(0, 0.2), chance.uniform(0, 3.5)))
                 killed[kill_once(process, moment)] += 1
             assert "stored" in finish(redis_url, api, videos, topic, cap), topic

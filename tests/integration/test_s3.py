@@ -1,4 +1,4 @@
-"""Films in a bucket: real runs, hosts that share it, kills, and the commands that look at it."""
+"""Films in a bucket: real runs, shared hosts, kills, and the commands that read it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RUN = ROOT / "tests" / "warm_run.py"
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 
-# Publishes one film after another until it is killed, some of them again and again.
+# Publishes films until it is killed, some of them repeatedly.
 WRITER = """
 import random, sys
 from pathlib import Path
@@ -55,13 +55,13 @@ while True:
 
 @pytest.fixture(params=["rclone", "moto"])
 def server(request: pytest.FixtureRequest) -> s3.Server:
-    found: s3.Server = request.getfixturevalue(request.param)
-    return found
+    server: s3.Server = request.getfixturevalue(request.param)
+    return server
 
 
 @pytest.fixture
 def prefix(server: s3.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An empty place in the bucket, which the environment leads to."""
+    """An empty prefix of the bucket, set up in the environment."""
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("VIDGEN_VIDEOS_DIR", f"s3://{s3.BUCKET}/{tmp_path.name}")
@@ -88,7 +88,7 @@ def kill(family: Family) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def services(folder: Path) -> Services:
+def opened(folder: Path) -> Services:
     return open_services(load_settings(dict(os.environ), folder))
 
 
@@ -100,8 +100,8 @@ def outcomes(process: subprocess.Popen[str]) -> dict[str, str]:
 
 def keys(server: s3.Server, prefix: str) -> list[str]:
     with closing(s3.client(server)) as client:
-        told = client.list_objects_v2(Bucket=s3.BUCKET, Prefix=f"{prefix}/")
-    return [item["Key"].removeprefix(f"{prefix}/") for item in told.get("Contents", ())]
+        listing = client.list_objects_v2(Bucket=s3.BUCKET, Prefix=f"{prefix}/")
+    return [item["Key"].removeprefix(f"{prefix}/") for item in listing.get("Contents", ())]
 
 
 @pytest.mark.slow
@@ -113,13 +113,13 @@ def test_two_hosts_with_one_redis_and_one_bucket_make_each_film_once(
     for host in hosts:
         write_project(host, {"one": 5, "two": 5})
     runs = [family.start(RUN, "jobs", host, "1") for host in hosts]
-    told = [outcomes(process) for process in runs]
+    results = [outcomes(process) for process in runs]
     for film in ("newcomer/one", "newcomer/two"):
-        statuses = [found[film] for found in told]
-        assert statuses.count("made") == 1, told
-        assert {"unchanged", "joined"} & set(statuses), told
+        statuses = [result[film] for result in results]
+        assert statuses.count("made") == 1, results
+        assert {"unchanged", "joined"} & set(statuses), results
     for host in hosts:
-        with services(host) as other:
+        with opened(host) as other:
             videos = list(other.manifest.entries())
             assert len(videos) == 2
             assert other.store.all_intact(videos) == [True, True]
@@ -149,13 +149,13 @@ def test_a_run_killed_in_the_middle_of_an_upload_publishes_nothing_by_half(
     left = keys(server, prefix)
     assert [name for name in left if name.endswith(".mp4")]
     assert not [name for name in left if name.endswith(".json")]
-    with services(tmp_path) as between:
+    with opened(tmp_path) as between:
         assert not [entry for entry in between.manifest.entries() if entry.status == "ready"]
         assert [film.published for film in between.store.videos()] == [False] * 2
 
     monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
     assert set(outcomes(family.start(RUN, "jobs", tmp_path)).values()) <= {"made", "joined"}
-    with services(tmp_path) as after:
+    with opened(tmp_path) as after:
         videos = list(after.manifest.entries())
         assert len(videos) == 2
         assert all(after.store.verify(video) for video in videos)
@@ -165,9 +165,9 @@ def test_a_run_killed_in_the_middle_of_an_upload_publishes_nothing_by_half(
 def test_writers_killed_at_any_instant_leave_no_half_published_film(
     tmp_path: Path, prefix: str
 ) -> None:
-    with services(tmp_path) as found:
-        store = found.store
-        # Two hosts never publish the same template at the same time: that is what leases are for.
+    with opened(tmp_path) as services:
+        store = services.store
+        # Leases keep two hosts from publishing the same template at the same time.
         for _ in range(3):
             writers = [writer(prefix, tmp_path, mark) for mark in "ab"]
             time.sleep(random.uniform(0.0, 0.3))
@@ -177,11 +177,11 @@ def test_writers_killed_at_any_instant_leave_no_half_published_film(
         published = [film for film in store.videos() if film.published]
         assert published
         for film in published:
-            sidecar = json.loads(found.files.read(name_of(film)).data)
+            sidecar = json.loads(services.files.read(name_of(film)).data)
             assert sidecar["hash"] == film.hash
             for suffix, record in sidecar["files"].items():
                 name = name_of(film).replace("json", suffix)
-                assert found.files.measure(name) == record
+                assert services.files.measure(name) == record
 
 
 def name_of(film: Any) -> str:
@@ -229,12 +229,12 @@ def test_the_commands_work_on_a_bucket(
 
     for name in keys(server, prefix):
         with closing(s3.client(server)) as client:
-            told = client.head_object(Bucket=s3.BUCKET, Key=f"{prefix}/{name}")
+            head = client.head_object(Bucket=s3.BUCKET, Key=f"{prefix}/{name}")
         kind = {"mp4": "video/mp4", "webp": "image/webp", "vtt": "text/vtt"}
         suffix = name.rpartition(".")[2]
-        assert told["ContentType"].startswith(kind.get(suffix, "application/json"))
+        assert head["ContentType"].startswith(kind.get(suffix, "application/json"))
         if server.kind == "moto":
-            immutable = "immutable" in told["CacheControl"]
+            immutable = "immutable" in head["CacheControl"]
             assert immutable == (suffix != "json")
     assert not (tmp_path / "videos").exists()
 
@@ -246,29 +246,29 @@ def test_to_plan_and_to_report_asks_each_sidecar_and_lists_once(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_project(tmp_path, {f"t{number}": 5 for number in range(films)})
-    with services(tmp_path) as found:
-        for template in found.catalog.templates:
-            publish(found, template)
-        requests = Counted(found)
+    with opened(tmp_path) as services:
+        for template in services.catalog.templates:
+            publish(services, template)
+        requests = Counted(services)
 
-        assert {item.action for item in planned(found)} == {"keep"}
+        assert {item.action for item in planned(services)} == {"keep"}
         # One folder of films and one of footage.
         assert requests.take() == {"ListObjectsV2": 2, "GetObject": films}
 
-        videos = list(found.manifest.entries())
-        assert found.store.all_intact(videos) == [True] * films
+        videos = list(services.manifest.entries())
+        assert services.store.all_intact(videos) == [True] * films
         assert requests.take() == {"ListObjectsV2": 2, "GetObject": films}
 
-        found.redis.client.delete(*found.redis.client.keys("*"))
-        reasons = {item.reason for item in planned(found)}
+        services.redis.client.delete(*services.redis.client.keys("*"))
+        reasons = {item.reason for item in planned(services)}
         assert reasons == {"found on disk"}
         assert requests.take() == {"ListObjectsV2": 2, "GetObject": films}
 
 
-def publish(found: Services, template: Template) -> None:
-    judge = Judge(found.studio, template)
-    with found.leases.acquire(template.key) as lease, found.store.staging() as scratch:
-        video = found.store.publish(
+def publish(services: Services, template: Template) -> None:
+    judge = Judge(services.studio, template)
+    with services.leases.acquire(template.key) as lease, services.store.staging() as scratch:
+        video = services.store.publish(
             sample_film(scratch, template.topic),
             template,
             tier="static",
@@ -276,22 +276,22 @@ def publish(found: Services, template: Template) -> None:
             inputs=judge.inputs["static"],
             created_at="2026-11-23T09:00:00+00:00",
         )
-        found.manifest.publish(video, lease)
+        services.manifest.publish(video, lease)
 
 
-def planned(found: Services) -> Sequence[PlanItem]:
-    return plan(found.studio, found.catalog.templates).items
+def planned(services: Services) -> Sequence[PlanItem]:
+    return plan(services.studio, services.catalog.templates).items
 
 
 class Counted:
-    """Counts what a bucket is asked."""
+    """Counts the requests to a bucket."""
 
-    def __init__(self, found: Services) -> None:
+    def __init__(self, services: Services) -> None:
         self._asked: list[str] = []
         from spritz_cli.storage.files.bucket import BucketFiles
 
-        assert isinstance(found.files, BucketFiles)
-        events = found.files._client.meta.events
+        assert isinstance(services.files, BucketFiles)
+        events = services.files._client.meta.events
         events.register("before-send.s3", lambda event_name, **_: self._note(event_name))
 
     def _note(self, event: str) -> None:
@@ -310,11 +310,11 @@ def test_doctor_tries_the_bucket(
     def check() -> dict[str, str]:
         run(["doctor", "--json"])
         checks = documents.read(capsys.readouterr().out)["checks"]
-        return next(found for found in checks if found["name"] == "videos directory")
+        return next(item for item in checks if item["name"] == "videos directory")
 
-    found = check()
-    assert found["status"] == ("ok" if server.kind == "moto" else "warn")
-    assert server.url.removeprefix("http://") in found["message"]
+    result = check()
+    assert result["status"] == ("ok" if server.kind == "moto" else "warn")
+    assert server.url.removeprefix("http://") in result["message"]
     assert keys(server, prefix) == []
 
     monkeypatch.setenv("VIDGEN_VIDEOS_DIR", "s3://nowhere/films")

@@ -1,4 +1,4 @@
-"""The store when things go wrong: killed writers, full disks, read-only folders."""
+"""Faults of the store: killed writers, full disks, read-only folders."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from spritz_cli.models import Video
 from spritz_cli.storage.videos import VideoStore
 from spritz_cli.testing import sample_film, sample_template
 
-# Publishes one film after another until it is killed, some of them again and again.
+# Publishes films until it is killed, some of them repeatedly.
 WRITER = """
 import random, sys
 from pathlib import Path
@@ -40,7 +40,7 @@ while True:
 """
 
 
-# Has a scratch directory and takes its time; the lock of all of them is free again.
+# Keeps a scratch directory, after it has freed the lock of all of them.
 HOLDER = """
 import sys, time
 from pathlib import Path
@@ -86,10 +86,10 @@ def test_what_killed_writers_leave_can_be_swept(tmp_path: Path) -> None:
         with writing(store) as writer:
             time.sleep(random.uniform(0.0, 0.05))
             writer.kill()
-    with store.staging() as mine:
+    with store.staging() as own:
         assert store.sweep()
         assert store.abandoned() == []
-        assert mine.exists()
+        assert own.exists()
 
 
 def test_a_stopped_writer_keeps_its_scratch_directory(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The client against real HTTP servers that depart from the documented API, one way each."""
+"""The client against real HTTP servers, each with one deviation from the documented API."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ REQUEST = VideoRequest("A gauge falls,\nslowly: “Grüße”", "sora-2", "1280x
 
 
 class Clock:
-    """Time that passes by sleeping."""
+    """A clock that advances by sleeping."""
 
     def __init__(self) -> None:
         self.slept: list[float] = []
@@ -88,7 +88,7 @@ def fake(clock: Clock) -> Iterator[Callable[..., FakeVideosAPI]]:
 
 @pytest.fixture
 def scripted() -> Iterator[Callable[..., str]]:
-    """Return a maker of servers that answer every request with one function; yields base urls."""
+    """Return a maker of servers that answer every request with one function: base URLs."""
     opened = []
 
     def make(respond: Callable[[Call], Reply] | Reply) -> str:
@@ -281,11 +281,11 @@ BODILESS = (
 )
 
 
-@pytest.mark.parametrize("said", BODILESS)
+@pytest.mark.parametrize("text", BODILESS)
 def test_a_refusal_of_what_a_gateway_sent_again_without_its_body_is_ambiguous(
-    scripted: Any, connect: Any, said: str
+    scripted: Any, connect: Any, text: str
 ) -> None:
-    reply = error_reply(400, f"{said}\n\nLiteLLM: model group 'sora-2' failed.", "400")
+    reply = error_reply(400, f"{text}\n\nLiteLLM: model group 'sora-2' failed.", "400")
     marked = replace(reply, headers={**reply.headers, "x-litellm-version": "1.105.3"})
 
     with pytest.raises(OutcomeUnknown):
@@ -296,12 +296,12 @@ def test_a_refusal_of_what_a_gateway_sent_again_without_its_body_is_ambiguous(
 
 
 @pytest.mark.parametrize(
-    "said", ["Invalid 'seconds': 5.", "Missing: aspect_ratio", "no such model"]
+    "text", ["Invalid 'seconds': 5.", "Missing: aspect_ratio", "no such model"]
 )
 def test_a_refusal_of_what_we_sent_through_a_gateway_is_final(
-    scripted: Any, connect: Any, said: str
+    scripted: Any, connect: Any, text: str
 ) -> None:
-    reply = error_reply(400, f"{said}\n\nLiteLLM: model group 'sora-2' failed.", "400")
+    reply = error_reply(400, f"{text}\n\nLiteLLM: model group 'sora-2' failed.", "400")
     marked = replace(reply, headers={**reply.headers, "x-litellm-version": "1.105.3"})
 
     with pytest.raises(ProviderError) as caught:
@@ -371,8 +371,8 @@ def test_the_key_is_in_no_message_and_no_traceback(
     with pytest.raises(ProviderError) as caught:
         submit(api)
 
-    told = "".join(traceback.format_exception(caught.value)) + caplog.text
-    assert KEY not in told + repr(caught.value)
+    printed = "".join(traceback.format_exception(caught.value)) + caplog.text
+    assert KEY not in printed + repr(caught.value)
     assert caught.value.__context__ is None
     assert caught.value.message.isprintable()
 
@@ -623,10 +623,10 @@ def test_eight_failed_polls_in_a_row_are_tolerated(
 
 
 def test_an_error_that_mentions_a_state_is_not_taken_for_a_job(scripted: Any, connect: Any) -> None:
-    told = json_reply({"id": "req_1", "status": "error", "message": "down"}, 500)
+    reply = json_reply({"id": "req_1", "status": "error", "message": "down"}, 500)
 
     with pytest.raises(ProviderError):
-        finish(connect(scripted(told)), RemoteJob("a", "pending"))
+        finish(connect(scripted(reply)), RemoteJob("a", "pending"))
 
 
 def test_the_caller_can_stop_the_waiting(fake: Any, connect: Any) -> None:
@@ -652,9 +652,9 @@ def test_an_id_cannot_lead_to_another_path(scripted: Any, connect: Any) -> None:
 
 
 def test_a_reported_cost_is_passed_on(scripted: Any, connect: Any) -> None:
-    told = json_reply({"status": "completed", "usage": {"cost": 0.4}})
+    reply = json_reply({"status": "completed", "usage": {"cost": 0.4}})
 
-    assert finish(connect(scripted(told)), RemoteJob("a", "pending")).cost_micros == 400_000
+    assert finish(connect(scripted(reply)), RemoteJob("a", "pending")).cost_micros == 400_000
 
 
 @pytest.mark.parametrize("limit", ["MAX_ANSWER_BYTES", "MAX_ANSWER_SECONDS"])

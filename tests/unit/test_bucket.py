@@ -1,4 +1,4 @@
-"""A bucket that cannot be had: one clear error each, and never a secret in it."""
+"""Buckets that cannot be used: each gives one clear error without secrets."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def failure(
     quick: bool = False,
     home: Path = Path("/nonexistent"),
 ) -> StorageError:
-    """Return the error of asking a bucket at that address; it must not tell the secret."""
+    """Return the error of a bucket at an address; it must not contain the secret."""
     from spritz_cli.storage.files.bucket import BucketFiles
 
     monkeypatch.setenv("HOME", str(home))
@@ -181,7 +181,7 @@ def failure(
 
 @contextmanager
 def answering(answer: tuple[int, str] | None) -> Iterator[int]:
-    """Serve one answer to whatever is asked; None hangs up."""
+    """Serve one answer to every request; None closes the connection."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         threading.Thread(target=_answer, args=(server, answer), daemon=True).start()
         yield server.getsockname()[1]

@@ -108,7 +108,7 @@ def test_an_element_is_drawn_just_as_cairosvg_does(element) -> None:
 
 
 class _Stock(Recorder):
-    """CairoSVG's own drawing, of its own trees."""
+    """Return a drawing by CairoSVG alone, from its own tree."""
 
     def draw_all(self, svg: str, context: Any) -> None:
         self.context, self.stroke_and_fill = context, True

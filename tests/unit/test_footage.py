@@ -16,7 +16,7 @@ from spritz_cli.tiers.brief import Brief, answers, frame_size
 TEMPLATE = sample_template()
 TODAY = "2026-11-23"
 
-#: Written before its fields were renamed in the code.
+#: A journal of the first version, with the old names of its fields.
 JOURNAL = Path(__file__).parents[1] / "data/order.json"
 
 
@@ -34,7 +34,7 @@ def test_the_last_record_of_an_order_counts(footage: FootageStore) -> None:
     order = footage.record(sample_order(state="sending"))
     footage.record(order._replace(state="submitted"))
 
-    assert [found.state for found in footage.orders(TEMPLATE)] == ["submitted"]
+    assert [order.state for order in footage.orders(TEMPLATE)] == ["submitted"]
     assert [path.name for path in (footage.folder / TEMPLATE.name).iterdir()] == [
         f"{order.id}.json"
     ]
@@ -84,7 +84,7 @@ def test_a_link_in_the_place_of_a_folder_is_refused(footage: FootageStore, tmp_p
 
 @pytest.fixture
 def noted(footage: FootageStore, tmp_path: Path) -> FootageStore:
-    """Footage whose one order has settled on another day, which is noted."""
+    """A store with one order that has settled on another day, which the cache knows."""
     noting = FootageStore(tmp_path / "videos", most_unnoted=0)
     noting.record(sample_order(day="2026-01-31"))
     assert noting.orders_of(TODAY) == []
@@ -167,7 +167,7 @@ def test_the_paid_fingerprint_is_of_prompt_model_size_and_seconds() -> None:
         brief._replace(seconds=(12, 4)),
         brief._replace(template=replace(TEMPLATE, prompt_template="A boat.")),
     ]
-    # Another value would buy all footage anew.
+    # Another value would buy all footage again.
     assert brief.paid_fingerprint[:16] == "7bafe01168438a80"
     assert same.paid_fingerprint == brief.paid_fingerprint
     assert brief.paid_fingerprint not in {other.paid_fingerprint for other in others}

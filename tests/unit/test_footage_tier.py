@@ -29,7 +29,7 @@ def footage(tmp_path: Path) -> FootageStore:
 
 @pytest.fixture
 def tier(footage: FootageStore) -> FootageTier:
-    """The tier of somebody who has no provider any more."""
+    """The tier of a user without a provider."""
     return FootageTier(shipped_scenes(), footage, Upgrades(fake_redis()))
 
 
@@ -41,7 +41,7 @@ def keep(footage: FootageStore, tmp_path: Path, template: Template = TEMPLATE) -
 
 
 def undecodable(tmp_path: Path, **changes: Any) -> tuple[Order, Path]:
-    """Return a segment that no decoder can read, and an order that says what it decoded to."""
+    """Return an undecodable segment, and its order with the result of an earlier decoding."""
     path = tmp_path / "segment.mp4"
     path.write_bytes(b"not a film")
     known = {"frames": 96, "fps": FRAME.fps, "matrix": "bt709", **measure(path), **changes}

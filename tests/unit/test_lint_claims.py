@@ -1,4 +1,4 @@
-"""What lint says about the words of a catalog; nothing here is drawn."""
+"""The rules for the words of a catalog. Nothing is drawn."""
 
 from __future__ import annotations
 

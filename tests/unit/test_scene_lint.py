@@ -1,4 +1,4 @@
-"""Each scene of tests/lint breaks one rule and says which, or breaks none although it looks so."""
+"""Each scene of tests/lint breaks the rule that it names, or none although it looks like it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEADER = re.compile(r"\{# expect: (.*?) · (.*?) · (.*) · (.*) #\}")
 
 
 def film(scene: str, **changes):
-    """A film of five seconds: it comes to rest at 2.6."""
+    """Return a film of five seconds whose final hold starts at 2.6 s."""
     return sample_template(fallback_static=scene, duration_seconds=5, **changes)
 
 

@@ -1,4 +1,4 @@
-"""The store: what is published stays whole, and nothing outside is ever touched."""
+"""The store of films on a disk: films stay complete, and nothing outside is touched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a provider's answers mean, and which addresses footage may come from."""
+"""The meaning of a provider's answers, and the addresses that footage may come from."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ REFUSALS: list[tuple[Answer, ProviderKind]] = [
 
 @pytest.mark.parametrize(("refused", "kind"), REFUSALS, ids=lambda value: str(value)[:60])
 def test_refusals_are_classified(refused: Answer, kind: ProviderKind) -> None:
-    found = refusal(refused, "an order", SCRUB)
+    error = refusal(refused, "an order", SCRUB)
 
-    assert found.kind == kind
-    assert found.hint
+    assert error.kind == kind
+    assert error.hint
 
 
 @pytest.mark.parametrize(
@@ -76,15 +76,15 @@ def test_a_server_may_say_when_to_come_back(headers: dict[str, str], seconds: fl
 
 
 def test_a_server_may_say_when_to_come_back_as_a_date() -> None:
-    found = Answer(429, {"retry-after": formatdate(time.time() + 60)}).retry_after
+    seconds = Answer(429, {"retry-after": formatdate(time.time() + 60)}).retry_after
 
-    assert found == pytest.approx(60, abs=3)
+    assert seconds == pytest.approx(60, abs=3)
 
 
 def test_messages_are_one_short_line_without_secrets() -> None:
-    said = "key sk-secret-key\x1b[31m\n\tBearer abcdefgh, sk-proj-123456 " + "x" * 1_000
+    text = "key sk-secret-key\x1b[31m\n\tBearer abcdefgh, sk-proj-123456 " + "x" * 1_000
 
-    shown = SCRUB(said)
+    shown = SCRUB(text)
 
     assert "secret" not in shown
     assert "abcdefgh" not in shown
@@ -112,7 +112,7 @@ def test_every_word_for_a_state_is_understood(status: Any, expected: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("said", "kind", "words"),
+    ("error", "kind", "words"),
     [
         ({"code": "moderation_blocked", "message": "no"}, "moderation", "moderation_blocked: no"),
         ({"code": 500, "message": "CUDA"}, "server", "500: CUDA"),
@@ -122,8 +122,8 @@ def test_every_word_for_a_state_is_understood(status: Any, expected: str) -> Non
         (["what"], "server", "status failed"),
     ],
 )
-def test_the_error_of_a_job_has_many_forms(said: Any, kind: str, words: str) -> None:
-    job = job_from({"status": "failed", "error": said}, "a", SCRUB)
+def test_the_error_of_a_job_has_many_forms(error: Any, kind: str, words: str) -> None:
+    job = job_from({"status": "failed", "error": error}, "a", SCRUB)
 
     assert job.error is not None
     assert job.error.kind == kind
@@ -314,11 +314,11 @@ def test_a_very_long_list_cannot_say_that_a_job_is_missing() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "answer",
     [answer({"error": "no"}, 400), answer([1]), answer({"data": 5}), Answer(200, {}, b"<p>")],
 )
-def test_anything_but_a_list_is_a_doubt(told: Answer) -> None:
-    assert searched(told).doubt
+def test_anything_but_a_list_is_a_doubt(answer: Answer) -> None:
+    assert searched(answer).doubt
 
 
 def test_the_clock_of_the_server_may_be_wrong() -> None:

@@ -27,7 +27,7 @@ PLAIN: dict[str, Any] = {"verify": False, "trust_env": False}
 
 
 class Client(httpx.Client):
-    """What a careful client would send, without any of its reactions."""
+    """Sends the requests of a careful client, without its reactions to answers."""
 
     def __init__(self, api: FakeVideosAPI, key: str = KEY) -> None:
         headers = {"Authorization": f"Bearer {key}"}
@@ -54,7 +54,7 @@ class Client(httpx.Client):
 
 
 class Clock:
-    """A time that stands still until it is told to go on."""
+    """A clock that stands still until a test advances it."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -239,7 +239,7 @@ def test_every_quirk_says_who_deviates_and_how() -> None:
     assert all(": " in sentence for sentence in QUIRKS.values())
 
 
-# Posts that are refused.
+# Refused POSTs.
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,7 @@ def test_vllm_reads_only_forms() -> None:
         assert len(api.jobs) == 1
 
 
-# Posts whose outcome the client cannot know.
+# POSTs with an unknown outcome.
 
 
 def test_a_reset_before_reading_creates_nothing() -> None:
@@ -350,7 +350,7 @@ def test_a_senseless_order_is_told_so_even_where_answers_hide() -> None:
         assert not api.jobs
 
 
-# How a job is told.
+# States of jobs.
 
 
 @pytest.mark.parametrize(
@@ -460,7 +460,7 @@ def test_the_first_polls_may_fail() -> None:
         assert client.show(job_id)["status"] == "completed"
 
 
-# How errors and lists are told.
+# Errors and lists.
 
 
 @pytest.mark.parametrize(
@@ -501,7 +501,7 @@ def test_azure_reads_the_key_from_a_header_of_its_own() -> None:
         assert client.get("/videos", headers={"api-key": KEY}).status_code == 200
 
 
-# How films are delivered.
+# Delivery of films.
 
 
 def test_sglang_knows_no_variant() -> None:
@@ -622,7 +622,7 @@ def test_prism_serves_only_what_accept_names() -> None:
         assert client.get(path, headers={"Accept": "video/mp4"}).status_code == 200
 
 
-# What is delivered.
+# Delivered content.
 
 
 def test_content_may_be_json() -> None:
