@@ -19,8 +19,10 @@ from spritz_cli.models import (
     Template,
     TextCard,
     Tier,
+    Video,
 )
 from spritz_cli.storage.footage import Order
+from spritz_cli.storage.videos import VideoStore
 from spritz_cli.tiers.base import Offer, Progress
 from spritz_cli.tiers.brief import request_digest
 
@@ -88,6 +90,25 @@ def sample_film(folder: Path, content: str = "film") -> RenderedFilm:
     film.poster.write_text(f"webp of {content}\n")
     film.captions.write_text("WEBVTT\n")
     return film
+
+
+def publish_sample(
+    store: VideoStore,
+    content: str = "film",
+    template: Template | None = None,
+    at: str = "2026-11-23T09:00:00+00:00",
+) -> Video:
+    """Publish `sample_film` for a template, created `at`, and return its manifest entry."""
+    with store.staging() as scratch:
+        return store.publish(
+            sample_film(scratch, content),
+            template or sample_template(),
+            tier="static",
+            fingerprint="f" * 64,
+            inputs={"parameters": {"payment": 2000}},
+            created_at=at,
+            fallback_reason="not_configured",
+        )
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Buys the footage of one film, as a process that can be killed: see test_purchase_kills.py."""
+"""Buys the footage of one film in a process of its own, for test_purchase_kills.py."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def main(redis_url: str, base_url: str, videos: Path, topic: str, cap_micros: Mi
     )
     brief = brief_for(template, profile, profile.model)
     with lease, ScratchFolders(videos / ".staging").new() as scratch:
-        # From here to the first request it is then only milliseconds.
+        # So that only milliseconds pass from here to the first request.
         import_module("openai")
         print("begun", flush=True)
         try:

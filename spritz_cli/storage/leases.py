@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from spritz_cli.errors import InfrastructureError, LeaseLost, RedisUnavailable
-from spritz_cli.retries import Retries
+from spritz_cli.retries import AFTER_A_KILL, Retries
 from spritz_cli.storage.process_id import is_dead, pid_of, process_id
 from spritz_cli.storage.redis.errors import redis_errors
 from spritz_cli.storage.redis.scripts import NOW_MILLIS, milliseconds
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 #: Seconds between two writes of progress, at least.
 REPORT_INTERVAL = 0.2
-
-#: Pauses before retrying to start the thread of a lease, so that memory and threads can be freed.
-THREAD_RETRIES = Retries((1.0, 4.0))
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +81,7 @@ class Leases:
         prefix: str = "video:",
         ttl_seconds: float = 30,
         *,
-        thread_retries: Retries = THREAD_RETRIES,
+        thread_retries: Retries = AFTER_A_KILL,
     ) -> None:
         self._redis = redis
         self._prefix = prefix

@@ -1,12 +1,12 @@
-"""Which addresses footage may be fetched from.
+"""Decides which addresses footage may be downloaded from.
 
-The address comes from the provider, so a broken or hostile one could make us
-fetch from inside our own network (a cloud's metadata service, a database's
-console) or hand the key to a stranger. Hence, for every address and every hop
-of a redirect: the key goes to the origin of `base_url` alone; other hosts are
-spoken to by https only, are resolved here, and are refused if any address of
-theirs is not a public one. The connection is then made to the very address
-that was checked, since a name may resolve differently a moment later.
+The URL comes from the provider. A broken or hostile provider could make us
+download from our own network (a cloud's metadata service, the console of a
+database), or send the key to another host. So these rules apply to every URL
+and every redirect: only the origin of `base_url` gets the key. Other hosts
+need https, are resolved here, and are refused if any of their addresses is
+not public. The connection then goes to a checked address, since the name may
+resolve differently a moment later.
 """
 
 from __future__ import annotations
@@ -22,50 +22,50 @@ if TYPE_CHECKING:
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-#: Metadata services that hide in ranges which a private network may use as well.
+#: Metadata services in address ranges that private networks may use, too.
 METADATA = frozenset(ipaddress.ip_address(text) for text in ("fd00:ec2::254", "100.100.100.200"))
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 class Refused(Exception):
-    """Nothing may be fetched from this address; the text says why."""
+    """Raised for an address that must not be used, with the reason."""
 
 
 class Unresolved(Refused):
-    """The name has no address just now."""
+    """Raised when a name has no address at the moment."""
 
 
 class Gatekeeper:
-    """Decides where footage may come from, given the address that the operator chose."""
+    """Checks URLs of footage against the `base_url` that the operator has chosen."""
 
     def __init__(self, base_url: httpx.URL) -> None:
         self._base = base_url
 
     def is_home(self, url: httpx.URL) -> bool:
-        """Whether it is the operator's own choice: scheme, host and port of `base_url`."""
+        """Whether a URL has scheme, host and port of `base_url`."""
         return _origin(url) == _origin(self._base)
 
     def check(self, url: httpx.URL) -> list[str]:
-        """Return the addresses, all checked, that a strange host may be reached at."""
+        """Return the addresses of another host, all checked; raises Refused."""
         if url.scheme != "https" and not (url.scheme == "http" and self._is_local):
-            raise Refused(f"{url.scheme or 'no scheme'} where https is needed")
+            raise Refused(f"{url.scheme or 'no scheme'} instead of https")
         addresses = _resolve(url)
         for address in addresses:
             if not self._allows(address):
-                raise Refused(f"{url.host} leads into a private network")
+                raise Refused(f"{url.host} is in a private network")
         return [str(address) for address in addresses]
 
     def _allows(self, address: Address) -> bool:
-        if any(one in METADATA or one.is_link_local for one in _meanings(address)):
+        if any(one in METADATA or one.is_link_local for one in _forms(address)):
             return False
         if self._is_local:
             return not (address.is_multicast or address.is_unspecified)
-        return all(one.is_global and not one.is_multicast for one in _meanings(address))
+        return all(one.is_global and not one.is_multicast for one in _forms(address))
 
     @cached_property
     def _is_local(self) -> bool:
-        """Whether the operator's server itself stands in a private network."""
+        """Whether the server of `base_url` is in a private network itself."""
         try:
             addresses = _resolve(self._base)
         except Refused:
@@ -79,15 +79,15 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
 
 def _resolve(url: httpx.URL) -> list[Address]:
     try:
-        found = socket.getaddrinfo(url.host, url.port or 443, type=socket.SOCK_STREAM)
+        infos = socket.getaddrinfo(url.host, url.port or 443, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as exc:
         raise Unresolved(f"{url.host} cannot be resolved") from exc
-    texts = dict.fromkeys(str(info[4][0]).partition("%")[0] for info in found)
+    texts = dict.fromkeys(str(info[4][0]).partition("%")[0] for info in infos)
     return [ipaddress.ip_address(text) for text in texts]
 
 
-def _meanings(address: Address) -> Iterator[Address]:
-    """Yield the address, and any IPv4 address that is dressed up in it."""
+def _forms(address: Address) -> Iterator[Address]:
+    """Yield the address, and any IPv4 address embedded in it."""
     yield address
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour

@@ -1,6 +1,6 @@
-"""What a server's answer means: the state of a job, or an error, in our own words.
+"""Interprets answers of a server: the state of a job, or an error.
 
-Nothing here trusts the server: fields may be missing, of another type, or hostile.
+The server is not trusted: fields may be missing, of another type, or hostile.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from spritz_cli.models import MicroUSD
 
 JobStatus = Literal["pending", "done", "failed"]
 
-#: Words that servers of this shape say. Any other is taken for "pending".
+#: The status words of servers. Any other word counts as "pending".
 STATUSES: Mapping[str, JobStatus] = {
     **dict.fromkeys(
         (
@@ -57,7 +57,7 @@ _QUOTA = re.compile(
 _AUTH = re.compile(
     r"(invalid|incorrect|missing|no)[ _](api[ _]?key|connected db)|authentication", re.IGNORECASE
 )
-#: What a server says of a request whose body is missing.
+#: Messages about a request without a body.
 _BODILESS = re.compile(
     r"(missing|required|must provide)\b.{0,60}\b(prompt|model|body)\b"
     r"|\b(prompt|model|body)\b.{0,60}\b(missing|required)\b"
@@ -73,14 +73,14 @@ _HINTS: Mapping[ProviderKind, str] = {
     "rate": "Wait, then run again; a lower max_in_flight in providers.yaml helps.",
     "invalid": "Check model, size and seconds of the profile in providers.yaml.",
     "server": "Run again later; the provider's status page may say more.",
-    "lost": "The provider has no such job (any more): look at its dashboard.",
+    "lost": "The provider does not know the job (any more): look at its dashboard.",
     "unreachable": "Check VIDGEN_BASE_URL and that the server runs.",
 }
 
 
 @dataclass(frozen=True)
 class RemoteJob:
-    """A job as the provider described it last; `urls` lead to its footage, if it named any."""
+    """A job as the provider reported it last; `urls` of its footage, if it named any."""
 
     id: str
     status: JobStatus
@@ -92,7 +92,7 @@ class RemoteJob:
 
 @dataclass(frozen=True)
 class Answer:
-    """One HTTP answer; `document` is its JSON object, None if it is none."""
+    """One HTTP answer; `document` is its JSON object, None if the body is not one."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -112,7 +112,7 @@ class Answer:
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds that the server asks to wait, from any header that says so."""
+        """The seconds that the server asks to wait, from any of the usual headers."""
         for name in ("retry-after", "llm_provider-retry-after"):
             seconds = _delay(self.headers.get(name, ""))
             if seconds is not None:
@@ -122,7 +122,7 @@ class Answer:
 
 
 class Scrubber:
-    """Makes what a server said fit to be shown: one short line without secrets."""
+    """Makes texts of a server fit for messages: one short line without secrets."""
 
     def __init__(self, secret: str | None) -> None:
         self._secret = secret if secret and len(secret) >= 4 else None
@@ -137,19 +137,19 @@ class Scrubber:
 
 
 def job_id(document: Mapping[str, Any]) -> str | None:
-    """Return the id of a job, also where a reseller calls it task_id."""
+    """Return the id of a job, which some resellers call task_id."""
     for name in ("id", "task_id"):
         value = document.get(name)
         if isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
-        # Dots alone would climb out of the path that the id is put into.
+        # An id of dots would leave the path that the id becomes part of.
         if isinstance(value, str) and value.strip(" .") and len(value) <= 2_000:
             return value
     return None
 
 
 def job_from(document: Mapping[str, Any], known_id: str, scrub: Scrubber) -> RemoteJob:
-    """Read a job, under the id that it was created with."""
+    """Return a job, under the id that it was created with."""
     status = STATUSES.get(status_word(document), "pending")
     return RemoteJob(
         id=known_id,
@@ -162,59 +162,59 @@ def job_from(document: Mapping[str, Any], known_id: str, scrub: Scrubber) -> Rem
 
 
 def status_word(document: Mapping[str, Any]) -> str:
-    """Return the status in small letters as the server put it, or nothing."""
+    """Return the server's word for the status in lower case, or an empty string."""
     value = document.get("status")
     return value.strip().lower() if isinstance(value, str) else ""
 
 
 def is_ended_job(document: Mapping[str, Any] | None, known_id: str = "") -> bool:
-    """Whether this is a job in its last state, whatever HTTP status it came with."""
+    """Whether a document is a finished or failed job, whatever its HTTP status."""
     if not document or (document.get("object") != "video" and job_id(document) != known_id):
         return False
     return STATUSES.get(status_word(document)) in ("done", "failed")
 
 
 def refusal(answer: Answer, what: str, scrub: Scrubber) -> ProviderError:
-    """Return the error that a non-2xx answer stands for."""
+    """Return the error of an answer without a job."""
     code, message = _error_of(answer.document)
-    said = scrub(message or _text_of(answer))
-    # A gateway repeats the upstream status as the code, as text.
+    reason = scrub(message or _text_of(answer))
+    # Gateways repeat the status of the upstream server as a code.
     status = int(code) if code.isdecimal() and code[:1] == "4" and len(code) == 3 else answer.status
     kind = kind_of(status, f"{code} {message}")
     shown = scrub(
-        f"{what}: HTTP {answer.status}{f' {code}' if code else ''}: {said or 'no reason'}"
+        f"{what}: HTTP {answer.status}{f' {code}' if code else ''}: {reason or 'no reason'}"
     )
     return ProviderError(shown, kind=kind, hint=_HINTS[kind], retry_after=answer.retry_after)
 
 
 def is_of_a_resent_order(answer: Answer) -> bool:
-    """Whether a refusal may be of a second request, which LiteLLM made of ours.
+    """Whether a refusal may refer to a second request that LiteLLM made of ours.
 
     When its connection to the provider breaks after an order, LiteLLM sends the
-    order again, a form without its body. The provider refuses that one, but may
+    order again, but a form without its body. The provider refuses that one, and may
     have accepted the first.
     """
     if not any(name.startswith("x-litellm-") for name in answer.headers):
         return False
     _, message = _error_of(answer.document)
-    said, _, _ = message.partition("LiteLLM: model group")
-    return bool(_BODILESS.search(said))
+    upstream, _, _ = message.partition("LiteLLM: model group")
+    return bool(_BODILESS.search(upstream))
 
 
 def failure(message: str, kind: ProviderKind) -> ProviderError:
-    """Return an error of ours about the provider, with the hint of its kind."""
+    """Return an error about the provider, with the hint of its kind."""
     return ProviderError(message, kind=kind, hint=_HINTS[kind])
 
 
-def kind_of(status: int, said: str) -> ProviderKind:
-    """Classify an error by HTTP status (200: a failed job) and by what the server said."""
+def kind_of(status: int, text: str) -> ProviderKind:
+    """Classify an error by HTTP status (200: a failed job) and by the text of the server."""
     if status == 401:
         return "auth"
-    if _MODERATION.search(said) or (status in (200, 400, 422) and _BLOCKED.search(said)):
+    if _MODERATION.search(text) or (status in (200, 400, 422) and _BLOCKED.search(text)):
         return "moderation"
-    if status == 402 or _QUOTA.search(said):
+    if status == 402 or _QUOTA.search(text):
         return "quota"
-    if status == 403 or (status != 200 and _AUTH.search(said)):
+    if status == 403 or (status != 200 and _AUTH.search(text)):
         return "auth"
     if status in (429, 503):
         return "rate"
@@ -222,14 +222,14 @@ def kind_of(status: int, said: str) -> ProviderKind:
 
 
 def number(value: Any) -> float | None:
-    """Return a finite number that stands there as a number or as text."""
+    """Return a finite number that is given as a number or as text, else None."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        found = float(value)
+        parsed = float(value)
     except (ValueError, OverflowError):
         return None
-    return found if math.isfinite(found) else None
+    return parsed if math.isfinite(parsed) else None
 
 
 def _delay(text: str) -> float | None:
@@ -251,12 +251,12 @@ def _job_error(document: Mapping[str, Any], scrub: Scrubber) -> ProviderError:
     code, message = _error_of(document)
     word = status_word(document)
     kind = kind_of(200, f"{code} {message}")
-    said = scrub(": ".join(part for part in (code, message) if part) or f"status {word}")
-    return ProviderError(f"the job failed: {said}", kind=kind, hint=_HINTS[kind])
+    reason = scrub(": ".join(part for part in (code, message) if part) or f"status {word}")
+    return ProviderError(f"the job failed: {reason}", kind=kind, hint=_HINTS[kind])
 
 
 def _error_of(document: Mapping[str, Any] | None) -> tuple[str, str]:
-    """Return code and message, of the places where servers put them, as text."""
+    """Return code and message as text, from any of the fields that servers use."""
     if document is None:
         return "", ""
     error = document.get("error")
@@ -280,7 +280,7 @@ def _text_of(answer: Answer) -> str:
 
 
 def _urls(document: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the addresses of the footage from every place where some server puts them."""
+    """Yield the URLs of the footage, from any of the fields that servers use."""
     for name in ("url", "urls", "unsigned_urls", "video_url", "video", "file", "output", "outputs"):
         yield from _urls_in(document.get(name))
 

@@ -1,4 +1,4 @@
-"""Order footage, wait for it, fetch it: and never pay for the same footage twice."""
+"""Orders footage, waits for it and downloads it, without ever paying twice for the same."""
 
 from __future__ import annotations
 
@@ -37,19 +37,20 @@ logger = logging.getLogger("spritz_cli")
 POST_SECONDS = 60.0
 POLL_SECONDS = 30.0
 
-#: Failed polls in a row, and seconds without a trace of the job, before it is given up.
+#: Limits for giving up: failed polls in a row, and seconds in which the server does not know
+#: the job.
 MAX_FAILURES = 8
 MISSING_SECONDS = 30.0
 MAX_RETRY_AFTER = 120.0
 
-#: Refusals after which a server may still have taken the order.
+#: Statuses after which the server may still have accepted the order.
 _AMBIGUOUS = (303, 408, 409, 499)
 
-_HELD = "Its price counts as spent, unless the provider's list of jobs tells otherwise."
+_HELD = "Its price counts as spent unless the provider's list of jobs shows otherwise."
 
 
 class VideosAPI:
-    """One provider; tests replace `sleep`, `clock` and `jitter` (0–1) to be quick."""
+    """A client of one provider. Tests replace `sleep`, `clock` and `jitter` (0–1)."""
 
     def __init__(
         self,
@@ -72,13 +73,13 @@ class VideosAPI:
         self._downloads = Downloader(
             self._base_url, self._wire.auth_headers, self._scrub, self._sleep
         )
-        self._strange_words: set[str] = set()
+        self._unknown_words: set[str] = set()
 
     def submit(self, request: VideoRequest, *, idempotency_key: str) -> RemoteJob:
         """Order one segment with exactly one POST.
 
-        Raises ProviderError if it surely was not accepted (nothing is charged)
-        and OutcomeUnknown if it may have been. A job that failed at once is returned.
+        Raises ProviderError if it was certainly not accepted (nothing is charged), and
+        OutcomeUnknown if it may have been. Returns also a job that failed at once.
         """
         headers = {**self._profile.extra_headers, "Idempotency-Key": idempotency_key}
         try:
@@ -86,17 +87,17 @@ class VideosAPI:
                 "/videos", self._fields(request), headers, timeout=POST_SECONDS
             )
         except NoAnswer as exc:
-            raise self._unheard(exc) from exc
+            raise self._unanswered(exc) from exc
         return self._accepted(answer)
 
     def find(
         self, request: VideoRequest, *, since: float, known: Collection[str]
     ) -> RemoteJob | None:
-        """Look for the job of an order whose POST was not answered, among all jobs since then.
+        """Search the list of jobs for an order whose POST was not answered.
 
-        `since` is in epoch seconds, `known` are ids that belong to other orders.
-        None means that the list is complete and has no such job. Raises
-        OutcomeUnknown if the list cannot tell.
+        `since` is the time of the POST in epoch seconds, `known` the job ids of
+        other orders. None means that the list is complete and does not contain the
+        job. Raises OutcomeUnknown if the list is not conclusive.
         """
         if not self._profile.lists:
             raise self._undecided("it does not list all jobs")
@@ -108,16 +109,16 @@ class VideosAPI:
             raise self._undecided(exc.reason) from exc
         if search.doubt:
             raise self._undecided(search.doubt)
-        found = search.found
-        return job_from(found, job_id(found) or "", self._scrub) if found else None
+        match = search.match
+        return job_from(match, job_id(match) or "", self._scrub) if match else None
 
     def wait(
         self, job_id: str, *, seconds_left: float, on_progress: Callable[[float], None]
     ) -> RemoteJob:
         """Poll a job until it is done or failed; `on_progress` (0–1) may raise to stop it.
 
-        Raises StillRunning when the time is up, ProviderError when the job
-        cannot be watched any more.
+        Raises StillRunning when the time is up, and ProviderError if the job cannot
+        be polled any more.
         """
         deadline = self._clock() + seconds_left
         watch = _Watch(self._jitter)
@@ -132,16 +133,16 @@ class VideosAPI:
             left = deadline - self._clock()
             if left <= 0:
                 raise StillRunning(
-                    f"{self._host}: the job still runs after the time that it was given",
+                    f"{self._host}: the job still runs after the deadline",
                     kind="lost",
-                    hint="Run again: it will be waited for, not paid for again.",
+                    hint="Run again: vidgen waits for this job and does not pay again.",
                 )
             self._sleep(min(watch.delay, left))
 
     def download(self, job: RemoteJob, path: Path) -> None:
         """Write the footage of a finished job to `path`, all or nothing.
 
-        Raises ProviderError when there are no usable bytes.
+        Raises ProviderError if no source has usable footage.
         """
         content = f"{self._base_url}/videos/{quote(job.id, safe='')}/content"
         if self._profile.content == "job_url" and job.urls:
@@ -169,7 +170,7 @@ class VideosAPI:
             fields[profile.size_field] = request.size
         return fields
 
-    def _unheard(self, silence: NoAnswer) -> ProviderError:
+    def _unanswered(self, silence: NoAnswer) -> ProviderError:
         if not silence.sent:
             return failure(f"{self._host}: no connection ({silence.reason})", "unreachable")
         return OutcomeUnknown(
@@ -189,7 +190,7 @@ class VideosAPI:
         raise OutcomeUnknown(f"{error.message} ({what})", kind="server", hint=_HELD)
 
     def _poll(self, job_id: str, watch: _Watch) -> RemoteJob | None:
-        """Return the job, or None if this poll failed in a way that may pass."""
+        """Return the job, or None after a poll that failed temporarily."""
         try:
             answer = self._wire.get(f"/videos/{quote(job_id, safe='')}", timeout=POLL_SECONDS)
         except NoAnswer as exc:
@@ -211,19 +212,19 @@ class VideosAPI:
 
     def _note_status(self, document: dict[str, Any]) -> None:
         word = status_word(document)
-        if word in STATUSES or word in self._strange_words or len(self._strange_words) >= 20:
+        if word in STATUSES or word in self._unknown_words or len(self._unknown_words) >= 20:
             return
-        self._strange_words.add(word)
+        self._unknown_words.add(word)
         shown = self._scrub(word) or "(none)"
-        logger.warning("%s: unknown status “%s”, taken for pending", self._host, shown)
+        logger.warning("%s: unknown status “%s”, treated as pending", self._host, shown)
 
     def _undecided(self, reason: str) -> OutcomeUnknown:
-        message = f"{self._host}: the list of jobs cannot tell about an order: {reason}"
+        message = f"{self._host}: the list of jobs does not show whether an order arrived: {reason}"
         return OutcomeUnknown(self._scrub(message), kind="lost", hint=_HELD)
 
 
 class _Watch:
-    """How long to wait until the next poll, and how much trouble there was in a row."""
+    """The pause before the next poll, and the failures in a row."""
 
     def __init__(self, jitter: Callable[[], float]) -> None:
         self.delay = 0.0
@@ -233,20 +234,20 @@ class _Watch:
         self._missing = 0.0
 
     def saw(self, answer: Answer) -> None:
-        """The job is there; the server may say when to ask again."""
+        """Note that the job exists. The server may set the time of the next poll."""
         self._failures, self._missing = 0, 0.0
         asked = number(answer.headers.get("openai-poll-after-ms"))
         self.delay = self._next_pace() if asked is None else min(max(asked / 1000, 1.0), 30.0)
 
     def missed(self, error: ProviderError) -> None:
-        """The server knows no such job: perhaps not yet. Raises `error` when it is lost."""
+        """Note that the server does not know the job (yet). Raises `error` after a while."""
         if self._missing >= MISSING_SECONDS:
             raise error
         self.delay = min(self._next_pace(), MISSING_SECONDS - self._missing)
         self._missing += self.delay
 
     def failed(self, error: ProviderError) -> None:
-        """The poll failed; raises a "server" error after too many of them."""
+        """Note a failed poll. Raises a "server" error after too many in a row."""
         self._failures += 1
         if self._failures > MAX_FAILURES:
             raise failure(error.message, "server")
@@ -254,7 +255,7 @@ class _Watch:
 
     def _next_pace(self) -> float:
         pace, self._pace = self._pace, min(self._pace * 1.25, 15.0)
-        # Workers that began together should not ask together.
+        # Spreads the polls of workers that started together.
         return pace * (0.9 + 0.2 * self._jitter())
 
 

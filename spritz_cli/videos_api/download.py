@@ -1,4 +1,4 @@
-"""Footage → a file: streamed, limited, and believed only if its first bytes are a film's."""
+"""Downloads footage: streamed, limited in size and time, checked for the start of a film."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_BYTES = 512_000_000
 MAX_SECONDS = 900.0
 MAX_HOPS = 5
 
-#: Times that every source is asked; a job may read as done before its file is there.
+#: Attempts per source: a job may be reported as done before its file exists.
 ROUNDS = 4
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 30.0
@@ -33,7 +33,7 @@ _EBML = b"\x1a\x45\xdf\xa3"
 
 
 class Downloader:
-    """Fetches footage from a provider, or from wherever the provider says it lies."""
+    """Downloads footage from a provider, or from a URL that the provider names."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Downloader:
     def fetch(self, sources: Sequence[str], path: Path) -> None:
         """Write the first usable footage among the sources to `path`, all or nothing.
 
-        Raises ProviderError if no source has any, StorageError if it cannot be written.
+        Raises ProviderError if no source has footage, StorageError if it cannot be written.
         """
         failures: dict[str, _Failure] = {}
         for attempt in range(ROUNDS):
@@ -67,8 +67,8 @@ class Downloader:
         raise failures[sources[0]].error
 
     def close(self) -> None:
-        """Close what was opened."""
-        for name in ("_home", "_abroad"):
+        """Close every connection."""
+        for name in ("_home", "_other_hosts"):
             if name in vars(self):
                 vars(self)[name].close()
 
@@ -118,24 +118,24 @@ class Downloader:
                 "GET", url, headers={**headers, **self._auth_headers}
             )
             return self._home.send(request, stream=True)
-        return self._ask_abroad(url, headers, self._gatekeeper.check(url))
+        return self._ask_other_host(url, headers, self._gatekeeper.check(url))
 
-    def _ask_abroad(
+    def _ask_other_host(
         self, url: httpx.URL, headers: Mapping[str, str], addresses: Sequence[str]
     ) -> httpx.Response:
         import httpx
 
         host = url.netloc.decode("ascii")
         for address in addresses:
-            request = self._abroad.build_request(
+            request = self._other_hosts.build_request(
                 "GET",
                 url.copy_with(host=address),
                 headers={**headers, "Host": host},
-                # The certificate is checked for the name, whatever the address.
+                # The certificate is checked against the name.
                 extensions={"sni_hostname": url.raw_host.decode("ascii")},
             )
             try:
-                return self._abroad.send(request, stream=True)
+                return self._other_hosts.send(request, stream=True)
             except (httpx.ConnectError, httpx.ConnectTimeout):
                 if address == addresses[-1]:
                     raise
@@ -162,8 +162,8 @@ class Downloader:
         return self._client(trust_env=True)
 
     @cached_property
-    def _abroad(self) -> httpx.Client:
-        # A proxy would resolve the name again, past our check.
+    def _other_hosts(self) -> httpx.Client:
+        # Without a proxy: it would resolve the name again, after our check.
         return self._client(trust_env=False)
 
     def _client(self, *, trust_env: bool) -> httpx.Client:
@@ -185,7 +185,7 @@ class Downloader:
 
 
 class _Failure(Exception):
-    """One source did not deliver; a transient failure is worth another try."""
+    """Raised when a source does not deliver. A transient failure is worth another try."""
 
     def __init__(self, error: ProviderError, *, transient: bool) -> None:
         super().__init__(error.message)
@@ -199,7 +199,7 @@ def _delay(attempt: int, failures: Mapping[str, _Failure]) -> float:
 
 
 def _unusable(reason: str) -> ProviderError:
-    return failure(f"the job is done, but its footage cannot be had: {reason}", "server")
+    return failure(f"the job is done, but its footage cannot be downloaded: {reason}", "server")
 
 
 def _save(response: httpx.Response, scratch: Path) -> None:
@@ -221,7 +221,7 @@ def _save(response: httpx.Response, scratch: Path) -> None:
 
 def _require_film(start: bytes) -> None:
     if start[4:8] != b"ftyp" and not start.startswith(_EBML):
-        what = "nothing was sent" if not start else "what was sent is no film"
+        what = "the answer is empty" if not start else "the answer is not a film"
         raise _Failure(_unusable(what), transient=True)
 
 

@@ -1,7 +1,7 @@
-"""Find one job in a provider's list of jobs, or be sure that it is not there.
+"""Searches a provider's list of jobs for the job of one order.
 
-"Not there" lets an order be paid for again, so every doubt counts as a doubt:
-a list that may be incomplete, a job that may be the one.
+If the job is not there, the order is sent and paid for again. So the search reports
+every doubt: a list that may be incomplete, a job that may be the one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from spritz_cli.videos_api.answers import Answer, job_id, number
 MAX_PAGES = 10
 PAGE = 100
 
-#: Between our clock and the server's notion of when it accepted a job, in seconds.
+#: Seconds by which the server may date a job before we sent its order.
 TOLERANCE = 5.0
 
 Verdict = Literal["yes", "no", "perhaps"]
@@ -25,7 +25,7 @@ Verdict = Literal["yes", "no", "perhaps"]
 
 @dataclass(frozen=True)
 class VideoRequest:
-    """One segment to be ordered; `size` is "WxH" in pixels."""
+    """The request for one segment; `size` is "WxH" in pixels."""
 
     prompt: str
     model: str
@@ -34,10 +34,10 @@ class VideoRequest:
 
 
 class Search:
-    """Walks through the pages of the list, newest first, and judges each job.
+    """Reads the list page by page, newest first, and compares each job with the request.
 
-    In the end `doubt` says why the list cannot tell, or is empty and `found` is
-    the job, or None.
+    In the end `doubt` says why the list is not conclusive. If it is empty, `match`
+    is the job, or None.
     """
 
     def __init__(
@@ -57,18 +57,18 @@ class Search:
         self._oldest = float("inf")
 
     @property
-    def found(self) -> dict[str, Any] | None:
+    def match(self) -> dict[str, Any] | None:
         return self._matches[0] if len(self._matches) == 1 else None
 
     def next_query(self) -> dict[str, Any] | None:
-        """Return the query of the next page, or None when there is nothing more to ask."""
+        """Return the query of the next page, or None at the end."""
         if self._ended:
             return None
         query = {"order": "desc", "limit": PAGE}
         return query | {"after": self._after} if self._after else query
 
     def take(self, answer: Answer) -> None:
-        """Judge the jobs of one page."""
+        """Compare the jobs of one page."""
         self._pages += 1
         document = answer.document if answer.ok else None
         jobs = document.get("data") if document else None
@@ -103,7 +103,7 @@ class Search:
         prompt = self._of_prompt(job.get("prompt"))
         if prompt != "yes" or created is None:
             return "no" if prompt == "no" else "perhaps"
-        # Servers echo another model, size or length than they were asked for.
+        # Some servers report another model, size or length than was requested.
         return "yes" if all(self._details(job)) else "perhaps"
 
     def _of_prompt(self, echoed: Any) -> Verdict:
@@ -113,7 +113,7 @@ class Search:
         words = _words(echoed)
         if words == wanted:
             return "yes"
-        # Some servers show the beginning only, or put words of their own around it.
+        # Some servers report only the beginning of the prompt, or add words of their own.
         return "perhaps" if wanted.startswith(words.rstrip(".…")) or wanted in words else "no"
 
     def _details(self, job: Mapping[str, Any]) -> tuple[bool, ...]:
@@ -137,12 +137,12 @@ class Search:
         if complete:
             self._end("")
         elif not fresh or not self._after:
-            self._end("it may have more pages than it gives")
+            self._end("it may have more pages than it shows")
         elif self._pages == MAX_PAGES:
             self._end(f"it is longer than {MAX_PAGES} pages")
 
     def _newest_first(self, times: list[float | None]) -> bool:
-        """Whether all jobs so far stand in order, so that those to come are older still."""
+        """Whether all jobs so far are sorted, so that the following ones are older."""
         for moment in times:
             if moment is None or moment > self._oldest:
                 self._oldest = float("-inf")
@@ -153,13 +153,13 @@ class Search:
     def _end(self, gap: str) -> None:
         self._ended = True
         if len(self._matches) > 1:
-            self.doubt = f"{len(self._matches)} jobs look like it"
+            self.doubt = f"{len(self._matches)} jobs match"
         elif not self._matches:
-            self.doubt = gap or (self._perhaps and f"{self._perhaps} of its jobs may be it") or ""
+            self.doubt = gap or (self._perhaps and f"{self._perhaps} of its jobs may match") or ""
 
 
 def _ahead(answer: Answer) -> float:
-    """Return by how many seconds the server's clock is ahead of ours, if that matters."""
+    """Return the seconds by which the clock of the server is ahead, 0 if hardly."""
     try:
         date = parsedate_to_datetime(answer.headers.get("date", ""))
         seconds = date.timestamp() - time.time()

@@ -1,6 +1,6 @@
-"""One HTTP request, sent once, through the generic verbs of the `openai` library.
+"""Sends HTTP requests, each once, through the generic methods of the `openai` library.
 
-Its own `videos` methods are deprecated, and its retries would buy footage up to three times.
+Its `videos` methods are deprecated, and its retries would buy footage up to three times.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5.0
 
-#: No answer in JSON is larger or takes longer, unless the server means harm.
+#: Limits against hostile servers: no JSON answer is larger or takes longer.
 MAX_ANSWER_BYTES = 16_000_000
 MAX_ANSWER_SECONDS = 120.0
 
-#: The library insists on a key, where some servers want none.
+#: The library requires a key, even for servers without one.
 _NO_KEY = "none"
 
 
 class NoAnswer(Exception):
-    """No complete answer came; `sent` says whether the request may have arrived."""
+    """Raised without a complete answer; `sent` says whether the request may have arrived."""
 
     def __init__(self, reason: str, *, sent: bool) -> None:
         super().__init__(reason)
@@ -38,7 +38,7 @@ class NoAnswer(Exception):
 
 
 class Wire:
-    """Sends requests to one provider, each exactly once, and never follows a redirect."""
+    """Sends requests to one provider, each exactly once. Never follows redirects."""
 
     def __init__(self, profile: Profile, api_key: str | None, base_url: str) -> None:
         self.auth_headers = auth_headers(profile, api_key)
@@ -75,7 +75,7 @@ class Wire:
         )
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close every connection."""
         if "_client" in vars(self):
             self._client.close()
 
@@ -84,8 +84,8 @@ class Wire:
         import httpx
         import openai
 
-        # A kept connection may be closed by the server just when the next request is on its
-        # way, and nobody could say whether that one arrived.
+        # The server may close a kept connection while the next request is under way. It would
+        # not be known whether that request arrived.
         http = httpx.Client(
             limits=httpx.Limits(max_keepalive_connections=0),
             follow_redirects=False,
@@ -102,7 +102,7 @@ class Wire:
         import httpx
         import openai
 
-        # The library would add these of its own accord, the last two from the environment.
+        # The library adds these by default, the last two from the environment.
         own = ("Authorization", "OpenAI-Organization", "OpenAI-Project")
         return {
             "headers": {**dict.fromkeys(own, openai.omit), **self.auth_headers, **headers},
@@ -118,19 +118,19 @@ class Wire:
             return _read(exc.response)
         except openai.OpenAIError as exc:
             silence = _silence(exc.__cause__ or exc)
-        # Outside of the handler: the library's errors may quote the key.
+        # Outside the handler, without a cause: errors of the library may contain the key.
         raise silence
 
 
 def auth_headers(profile: Profile, api_key: str | None) -> dict[str, str]:
-    """Return the headers that carry the key, none without one."""
+    """Return the headers with the key, none without a key."""
     key = (api_key or "").strip()
     if not key or profile.auth == "none":
         return {}
     if not key.isascii() or not key.isprintable() or " " in key:
         raise UsageError(
-            "the key of the provider contains a character that no HTTP header can carry",
-            hint="Copy VIDGEN_API_KEY again, without quotes and line ends.",
+            "the key of the provider contains a character that is not allowed in HTTP headers",
+            hint="Copy VIDGEN_API_KEY again, without quotes and line breaks.",
         )
     if profile.auth == "bearer":
         return {"Authorization": f"Bearer {key}"}
@@ -157,7 +157,7 @@ def _silence(cause: BaseException) -> NoAnswer:
         httpx.UnsupportedProtocol,
         httpx.LocalProtocolError,
     )
-    # By its kind alone: its text may hold an address with a secret.
+    # Only its type: its text may contain a URL with a secret.
     return NoAnswer(type(cause).__name__, sent=not isinstance(cause, never_sent))
 
 
@@ -183,5 +183,5 @@ def _limit(response: httpx.Response) -> None:
 
 
 def _as(value: Any) -> Any:
-    """Pass what the library takes though its types name another version of httpx."""
+    """Return a value as Any: the types of the library name another version of httpx."""
     return value

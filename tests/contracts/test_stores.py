@@ -25,7 +25,13 @@ from spritz_cli.storage.footage import FootageStore, Order
 from spritz_cli.storage.leases import Leases
 from spritz_cli.storage.manifest import VideoManifest
 from spritz_cli.storage.videos import VideoStore
-from spritz_cli.testing import fake_redis, sample_film, sample_order, sample_template
+from spritz_cli.testing import (
+    fake_redis,
+    publish_sample,
+    sample_film,
+    sample_order,
+    sample_template,
+)
 
 A, B = sample_template(topic="a"), sample_template(topic="b")
 NOW, TODAY = "2026-11-23T09:00:00+00:00", "2026-11-23"
@@ -72,15 +78,7 @@ def conditional(request: pytest.FixtureRequest, place: Place) -> Place:
 
 
 def publish(store: VideoStore, content: str = "film", template: Template = A, at=NOW) -> Video:
-    with store.staging() as scratch:
-        return store.publish(
-            sample_film(scratch, content),
-            template,
-            tier="static",
-            fingerprint="f" * 64,
-            inputs={"parameters": {"payment": 2000}},
-            created_at=at,
-        )
+    return publish_sample(store, content, template, at)
 
 
 def test_a_published_film_is_whole_for_everybody(place: Place, tmp_path: Path) -> None:

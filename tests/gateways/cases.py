@@ -1,7 +1,7 @@
-"""What is done through each gateway, and what it has to come to.
+"""The cases of each gateway, with their expected results.
 
-One film of 5 s is ordered as 8 s at $0.10. Orders that nobody answered for
-stay held, which counts as spent.
+One film of 5 s is ordered as 8 s at $0.10. Orders without an answer stay held, which
+counts as spent.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ FORCED = ("warm", "--all", "--sync", "--force")
 
 @dataclass(frozen=True)
 class Lab:
-    """Where projects and logs lie."""
+    """The folder of projects and logs."""
 
     folder: Path
 
@@ -54,7 +54,7 @@ class Lab:
 
 
 def through_litellm(lab: Lab) -> Iterator[Row]:
-    """Yield what comes of LiteLLM in front of our fake provider, and of a Veo."""
+    """Yield the results of LiteLLM in front of our fake provider, and of a Veo."""
     fake = FakeProvider(free_port(), lab.folder)
     with (
         film_server(8, SIZE) as film,
@@ -72,10 +72,10 @@ def through_litellm(lab: Lab) -> Iterator[Row]:
         yield from bench.veo(veo)
 
 
-#: Nobody answered, so nobody knows what was charged.
+#: Without an answer, the charge is not known.
 RESENT = tally(1, 0, arrived=2, counted=0.80)
 
-#: Name, quirk of the provider, what comes of one film, model.
+#: Name, quirk of the provider, result of one film, model.
 LITELLM_CASES: tuple[tuple[str, str, str, Tally, str], ...] = (
     ("moderation refuses the order", "moderation_at_post", MODERATED, tally(1), "sora-2"),
     ("moderation fails the job", "moderation_in_job", MODERATED, tally(1, 0.80), "sora-2"),
@@ -140,7 +140,7 @@ class _LiteLLM:
             yield desk.step("the next run after that", f"{MADE}; 1 stored", tally(0), also=states)
 
     def lost_answer(self) -> Iterator[Row]:
-        # LiteLLM sends it again by itself, without its body, and tells of the second one only.
+        # LiteLLM repeats it by itself, without its body, and reports only the second one.
         with self.desk("reset_after_post", ONE) as desk:
             expected = tally(1, 0.80, arrived=2)
             yield desk.step("the provider's answer is lost", FAILED, expected)
@@ -158,7 +158,7 @@ class _LiteLLM:
         cases = (
             ("processing, then a film", "film", MADE, tally(1, 0.80)),
             ("a failed job that reads as completed", "failure", FAILED, tally(1, 0.80)),
-            # LiteLLM sends it again by itself; only its operator can forbid that.
+            # LiteLLM repeats it by itself. Only its operator can turn that off.
             ("the connection breaks", "disconnection", FAILED, RESENT),
         )
         for case, word, outcome, expected in cases:
@@ -172,7 +172,7 @@ class _LiteLLM:
 
 
 def through_prism(lab: Lab) -> Iterator[Row]:
-    """Yield what Prism says of our requests, given the published shape of the API."""
+    """Yield the verdicts of Prism on our requests, by the published schema of the API."""
     with prism(lab.folder) as url:
         bench = partial(_openai, lab, "Prism", url)
         with bench(provider_deadline_seconds="3") as desk:
@@ -195,7 +195,7 @@ def through_prism(lab: Lab) -> Iterator[Row]:
 
 
 def through_aimock(lab: Lab) -> Iterator[Row]:
-    """Yield what comes of a server with the fewest fields and no /content."""
+    """Yield the results of a server with the fewest fields and without /content."""
     with film_server(8, SIZE) as film, aimock(_answers(film), lab.folder) as mock:
         cases = (
             ("a film at an address in the job", "film", MADE, tally(1, 0.80)),
@@ -209,7 +209,7 @@ def through_aimock(lab: Lab) -> Iterator[Row]:
                 yield desk.step(case, outcome, expected)
 
 
-#: Each needs what is installed under these names.
+#: The programs that each gateway needs.
 GATEWAYS: dict[str, tuple[tuple[str, ...], Callable[[Lab], Iterator[Row]]]] = {
     "litellm": (("litellm", "aimock"), through_litellm),
     "prism": (("prism",), through_prism),
@@ -226,7 +226,7 @@ def _openai(lab: Lab, name: str, url: str, **provider: str) -> Iterator[Desk]:
 
 
 def _answers(film: str) -> list[dict[str, Any]]:
-    """Return what aimock answers to a prompt with a certain word."""
+    """Return the answer of aimock to a prompt with a certain word."""
     responses: dict[str, dict[str, Any]] = {
         "film": {"video": {"id": "video_film", "status": "completed", "url": film}},
         "failure": {"video": {"id": "video_failure", "status": "failed", "error": "no GPU left"}},
@@ -270,7 +270,7 @@ def _changed(project: Project, before: set[str]) -> str:
 
 
 def _content_statuses(proxy: CountingProxy) -> str:
-    """Say what our requests for the film got, and what one as the openai library asks gets."""
+    """Return the answers to our requests for the film, and to one like the openai library's."""
     ours = {each.status for each in proxy.passages if each.path.endswith("/content")}
     url = f"{proxy.base_url}/videos/video_1/content"
     headers = {"Accept": "application/binary", "Authorization": "Bearer sk-of-this-test"}

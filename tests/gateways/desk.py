@@ -1,4 +1,4 @@
-"""Measures what one step of a case came to: the films, the orders sent, the bill and our count."""
+"""Measures the result of one step of a case: films, orders, the bill and our own count."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Tally:
 def tally(
     sent: int, usd: float = 0, *, arrived: int | None = None, counted: float | None = None
 ) -> Tally:
-    """Return what is expected: unless told otherwise all arrives, and the bill is counted."""
+    """Return an expected tally; by default every order arrives and the whole bill is counted."""
     return Tally(
         sent,
         sent if arrived is None else arrived,
@@ -42,7 +42,7 @@ def tally(
 
 @dataclass(frozen=True)
 class Row:
-    """What a step came to, and what it should have come to."""
+    """The actual and the expected result of a step."""
 
     gateway: str
     case: str
@@ -57,7 +57,7 @@ class Row:
 
 @dataclass
 class Desk:
-    """A project that buys through a gateway; `provider` says what arrived and was charged, in $."""
+    """A project that buys through a gateway; `provider` returns its orders and its bill in $."""
 
     gateway: str
     project: Project
@@ -73,7 +73,7 @@ class Desk:
         do: Callable[[], object] | None = None,
         also: Callable[[], str] | None = None,
     ) -> Row:
-        """Warm the catalog, or `do` what is given; `also` adds something to the outcome."""
+        """Warm the catalog, or call `do`; the result of `also` is added to the outcome."""
         if do:
             do()
         else:

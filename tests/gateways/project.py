@@ -1,4 +1,4 @@
-"""A vidgen project in a folder of its own, used as a user would: by the command line."""
+"""A vidgen project in its own folder, used by the command line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests import documents
 from tests.gateways.servers import end
 from tests.small import write_project
 
-#: What every provider here charges for a second of footage.
+#: The price of a second of footage at every provider here.
 USD_PER_SECOND = 0.10
 
 VIDGEN = Path(sys.executable).with_name("vidgen")
@@ -26,7 +26,7 @@ PATIENCE = 300.0
 
 
 class Broken(Exception):
-    """vidgen did not do what it was asked; the text is what it said."""
+    """Raised when vidgen fails, with its output."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Project:
         try:
             out, err = process.communicate(timeout=PATIENCE)
         except BaseException:
-            # It ends its workers and its server by itself.
+            # vidgen ends its workers and its server by itself.
             end(process, signal.SIGINT)
             raise
         self._log(arguments, process.returncode, out, err)
@@ -59,7 +59,7 @@ class Project:
         return document
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start a command in a session of its own."""
+        """Start a command in its own session."""
         ours = ("VIDGEN_", "REDIS_URL", "OPENAI_")
         others = {n: text for n, text in os.environ.items() if not n.startswith(ours)}
         return subprocess.Popen(
@@ -74,12 +74,12 @@ class Project:
         )
 
     def outcome(self) -> str:
-        """Say by which tier the films were made, and why by none higher: "2 × sora"."""
+        """Return the tiers of the films, with reasons for the lower ones: "2 × sora"."""
         counts = Counter(_outcome(film) for film in self.vidgen("status")["films"])
         return ", ".join(f"{count} × {what}" for what, count in sorted(counts.items()))
 
     def counted_micros(self) -> MicroUSD:
-        """Return what vidgen takes to be spent today, held money included."""
+        """Return the amount that vidgen counts as spent today, including held money."""
         today = self.vidgen("budget")
         return micros(today["spent_usd"] + today["held_usd"])
 

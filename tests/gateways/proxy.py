@@ -1,4 +1,4 @@
-"""A reverse proxy that counts the orders passing between two servers that nobody here wrote."""
+"""A reverse proxy that counts the orders between two foreign servers."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-#: Belongs to one connection, not to what passes through.
+#: Hop-by-hop headers: they belong to one connection.
 _HOP = ("connection", "content-length", "host", "keep-alive", "transfer-encoding")
 
-#: Where an order says its length: in a form, in JSON, in Veo's JSON.
+#: The length of an order: in a form, in JSON, in the JSON of Veo.
 _SECONDS = re.compile(
     rb'(?:name="seconds"(?:\r\n[^\r\n]+)*\r\n\r\n|"(?:seconds|durationSeconds)": ?"?)(\d+)'
 )
@@ -26,7 +26,7 @@ _SECONDS = re.compile(
 
 @dataclass(frozen=True)
 class Passage:
-    """A request and the status of its answer, 0 if none came; `seconds` of footage ordered."""
+    """A request and the status of its answer, 0 without one; `seconds` of ordered footage."""
 
     method: str
     path: str
@@ -40,10 +40,10 @@ class Passage:
 
 @dataclass
 class CountingProxy:
-    """Hands every request on to the origin of `upstream`, and keeps count.
+    """Forwards every request to the origin of `upstream`, and counts.
 
-    `prefer` is added to every look at a job as the header of that name, which
-    chooses among Prism's examples.
+    `prefer` is added as the header Prefer to every request about a job. It chooses
+    among the examples of Prism.
     """
 
     upstream: str
@@ -72,16 +72,16 @@ class CountingProxy:
 
     @property
     def orders(self) -> list[Passage]:
-        """Every POST that came, whatever became of it."""
+        """Every POST, whatever its result."""
         return [passage for passage in self.passages if passage.method == "POST"]
 
     @property
     def accepted_seconds(self) -> int:
-        """Seconds of footage in all orders that were accepted."""
+        """The seconds of footage in all accepted orders."""
         return sum(order.seconds for order in self.orders if order.accepted)
 
     def hand_on(self, handler: BaseHTTPRequestHandler) -> None:
-        """Ask upstream, note what it says, and say it."""
+        """Forward a request and its answer, and record both."""
         body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
         headers = {n: text for n, text in handler.headers.items() if n.lower() not in _HOP}
         if self.prefer and not handler.path.endswith("/content"):
@@ -135,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.close_connection = True
-        # Whoever asked may have been killed meanwhile: the passage is counted all the same.
+        # The client may have been killed meanwhile: the request counts all the same.
         with suppress(ConnectionError):
             self.server.proxy.hand_on(self)
 
@@ -157,6 +157,6 @@ def _say(handler: BaseHTTPRequestHandler, reply: Reply) -> None:
 
 
 def _reset(handler: BaseHTTPRequestHandler) -> None:
-    # To linger for no time turns the close into a reset, which no client takes for an end.
+    # Lingering for 0 s turns the close into a reset, which no client takes for an end.
     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     handler.connection.close()

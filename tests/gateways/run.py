@@ -1,4 +1,4 @@
-"""Buys footage through servers that nobody here wrote, and compares the bill with our count.
+"""Buys footage through foreign servers, and compares their bill with our own count.
 
 usage: .venv/bin/python -m tests.gateways.run [--only NAME ...] [--keep]
 """
@@ -28,7 +28,7 @@ TITLES = ("", "GATEWAY", "CASE", "OUTCOME", "SENT", "ARRIVED", "CHARGED", "COUNT
 
 def main() -> int:
     options = _options()
-    # Whoever runs us in the background ignores it, and so would all that we start.
+    # A background job ignores SIGINT, and so would every process that it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
@@ -50,7 +50,7 @@ def _options() -> argparse.Namespace:
 
 
 def _run(names: Iterable[str], folder: Path) -> tuple[list[Row], list[str]]:
-    """Return what came of every case, and which gateways could not be used to the end."""
+    """Return the results of all cases, and the gateways that failed."""
     rows: list[Row] = []
     problems: list[str] = []
     _say(LINE.format(*TITLES))
@@ -100,7 +100,7 @@ def _line(row: Row) -> str:
 
 
 def _forget_settings() -> None:
-    """Nothing that the caller has set may reach vidgen, nor a gateway behind a proxy."""
+    """Remove settings of the caller that would reach vidgen or a gateway."""
     for name in list(os.environ):
         if name.startswith(("VIDGEN_", "OPENAI_", "REDIS_URL")) or name.lower().endswith("_proxy"):
             del os.environ[name]

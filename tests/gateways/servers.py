@@ -1,4 +1,4 @@
-"""The processes that the cases need: each is started, waited for, and ended by its own id."""
+"""The processes that the cases need. Each is ended by its own id."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ FOLDER = Path(__file__).resolve().parent
 ENV = FOLDER / ".env"
 ROOT = FOLDER.parent.parent
 
-#: Seconds that a server gets until it answers, and to go when it is asked to.
+#: Seconds until a server must answer, and must end after SIGTERM.
 STARTING, LEAVING = 180.0, 10.0
 
 GATEWAY_KEY = "sk-of-the-gateway"
 
 
 class NotStarted(Exception):
-    """A server did not come up; the text says which, and where its log is."""
+    """Raised when a server does not start, with the path of its log."""
 
 
 def is_installed(gateway: str) -> bool:
@@ -62,7 +62,7 @@ def status_of(url: str, headers: Mapping[str, str]) -> int:
 def running(
     name: str, command: Sequence[str | Path], url: str, logs: Path, **environment: str
 ) -> Iterator[None]:
-    """Run a server from its first answer at `url` to the end of the block."""
+    """Run a server; it answers at `url` when the block starts, and is ended after it."""
     log = logs / f"{name}.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -72,7 +72,7 @@ def running(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            # Ctrl-C is for us alone: we end it, after those who use it.
+            # Ctrl-C must not reach it: it is ended after the processes that use it.
             start_new_session=True,
         )
     try:
@@ -83,7 +83,7 @@ def running(
 
 
 def end(process: subprocess.Popen[Any], gently: int = signal.SIGTERM) -> None:
-    """End a process and all that it started in its session."""
+    """End all processes of the session of a process."""
     for number in (gently, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
@@ -108,7 +108,7 @@ def _answers(url: str) -> bool:
 
 @dataclass(frozen=True)
 class FakeProvider:
-    """Our own fake provider as a process, which comes and goes at one address."""
+    """Our fake provider as a process that can restart at the same address."""
 
     port: int
     logs: Path
@@ -119,7 +119,7 @@ class FakeProvider:
 
     @contextmanager
     def behaving(self, quirk: str, *, job_seconds: float = 0.3) -> Iterator[Path]:
-        """Run it with an empty ledger; yields the file that the ledger is kept in."""
+        """Run it with an empty ledger, and yield the file of the ledger."""
         state = self.logs / "provider.json"
         state.unlink(missing_ok=True)
         module = (sys.executable, "-m", "tests.videos_server")
@@ -135,7 +135,7 @@ class FakeProvider:
 
 
 def ledger(state: Path) -> tuple[int, float]:
-    """Return how many orders arrived at the fake provider, and what it charged in dollars."""
+    """Return the number of orders that arrived at the fake provider, and its bill in dollars."""
     if not state.exists():
         return 0, 0.0
     document = json.loads(state.read_text("utf-8"))
@@ -144,14 +144,14 @@ def ledger(state: Path) -> tuple[int, float]:
 
 @contextmanager
 def litellm(provider_url: str, veo_url: str, logs: Path) -> Iterator[str]:
-    """Run LiteLLM's proxy in front of two providers; yields its base url."""
+    """Run LiteLLM's proxy in front of two providers, and yield its base URL."""
     port = free_port()
     command = (ENV / "litellm/bin/litellm", "--config", FOLDER / "litellm.yaml")
     address = ("--host", "127.0.0.1", "--port", str(port))
     environment = {
         "PROVIDER_URL": provider_url,
         "VEO_URL": veo_url,
-        # It would fetch prices from the network.
+        # By default it downloads prices.
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     }
     origin = f"http://127.0.0.1:{port}"
@@ -162,7 +162,7 @@ def litellm(provider_url: str, veo_url: str, logs: Path) -> Iterator[str]:
 
 @contextmanager
 def prism(logs: Path) -> Iterator[str]:
-    """Run Prism with the published shape of the API; yields its base url."""
+    """Run Prism with the published schema of the API, and yield its base URL."""
     port = free_port()
     program = ENV / "prism/node_modules/@stoplight/prism-cli/dist/index.js"
     command = (_node(), program, "mock", "-h", "127.0.0.1", "-p", str(port))
@@ -173,7 +173,7 @@ def prism(logs: Path) -> Iterator[str]:
 
 @contextmanager
 def aimock(fixtures: Sequence[Mapping[str, Any]], logs: Path) -> Iterator[str]:
-    """Run aimock with what it is to answer; yields its origin."""
+    """Run aimock with these answers, and yield its origin."""
     port = free_port()
     told = logs / "aimock.json"
     told.write_text(json.dumps({"fixtures": fixtures}, indent=1), "utf-8")
@@ -185,7 +185,7 @@ def aimock(fixtures: Sequence[Mapping[str, Any]], logs: Path) -> Iterator[str]:
 
 @contextmanager
 def film_server(seconds: int, size: str) -> Iterator[str]:
-    """Serve one film; yields its address."""
+    """Serve one film, and yield its URL."""
 
     def respond(_: Call) -> Reply:
         return video_reply(footage(seconds, size))

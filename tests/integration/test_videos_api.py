@@ -443,7 +443,7 @@ def test_two_jobs_of_one_order_leave_the_outcome_unknown(fake: Any, connect: Any
     submit(client)
     submit(client)
 
-    with pytest.raises(OutcomeUnknown, match="2 jobs look like it"):
+    with pytest.raises(OutcomeUnknown, match="2 jobs match"):
         client.find(REQUEST, since=time.time(), known=())
 
 
@@ -520,7 +520,7 @@ def test_an_unknown_status_is_logged_once(
     finish(client, submit(client))
 
     assert [record.message for record in caplog.records if "warming" in record.message] == [
-        f"{client._host}: unknown status “warming”, taken for pending"
+        f"{client._host}: unknown status “warming”, treated as pending"
     ]
 
 

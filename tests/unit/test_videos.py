@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from spritz_cli.errors import StorageError
-from spritz_cli.models import Template, Video
+from spritz_cli.models import Video
 from spritz_cli.storage.files.disk import rights_if_any, sync_folder
 from spritz_cli.storage.videos import VideoStore
-from spritz_cli.testing import sample_film, sample_template
+from spritz_cli.testing import publish_sample as publish, sample_film, sample_template
 
 TEMPLATE = sample_template()
 NOW = "2026-11-23T09:00:00+00:00"
@@ -26,21 +26,6 @@ NOW = "2026-11-23T09:00:00+00:00"
 @pytest.fixture
 def store(tmp_path: Path) -> VideoStore:
     return VideoStore(tmp_path / "my videos")
-
-
-def publish(
-    store: VideoStore, content: str = "film", template: Template = TEMPLATE, at: str = NOW
-) -> Video:
-    with store.staging() as scratch:
-        return store.publish(
-            sample_film(scratch, content),
-            template,
-            tier="static",
-            fingerprint="f" * 64,
-            inputs={"parameters": {"payment": 2000}},
-            created_at=at,
-            fallback_reason="not_configured",
-        )
 
 
 def test_a_film_lies_under_the_hash_of_its_bytes(store: VideoStore) -> None:

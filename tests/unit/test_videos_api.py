@@ -219,8 +219,8 @@ def page(*jobs: dict[str, Any], more: bool | None = False) -> dict[str, Any]:
 def test_the_one_job_that_matches_is_found() -> None:
     search = searched(page(listed("other", prompt="Else"), listed()))
 
-    assert search.found is not None
-    assert search.found["id"] == "v1"
+    assert search.match is not None
+    assert search.match["id"] == "v1"
     assert not search.doubt
 
 
@@ -238,7 +238,7 @@ def test_the_one_job_that_matches_is_found() -> None:
 def test_a_complete_list_of_other_jobs_holds_no_such_job(job: dict[str, Any]) -> None:
     search = searched(page(job), known=("known",))
 
-    assert search.found is None
+    assert search.match is None
     assert not search.doubt
 
 
@@ -260,22 +260,22 @@ def test_a_complete_list_of_other_jobs_holds_no_such_job(job: dict[str, Any]) ->
 def test_a_job_that_may_be_the_one_is_a_doubt(jobs: list[dict[str, Any]]) -> None:
     search = searched(page(*jobs))
 
-    assert search.found is None
+    assert search.match is None
     assert search.doubt
 
 
 def test_what_is_not_echoed_does_not_count_against_a_job() -> None:
     search = searched(page(listed(model=None, size="", seconds=None)))
 
-    assert search.found is not None
+    assert search.match is not None
 
 
 def test_a_full_match_outdoes_one_that_differs() -> None:
-    assert searched(page(listed("a", seconds=12), listed("b"))).found is not None
+    assert searched(page(listed("a", seconds=12), listed("b"))).match is not None
 
 
 def test_the_name_of_a_gateways_model_may_have_a_prefix() -> None:
-    assert searched(page(listed(model="openai/sora-2"))).found is not None
+    assert searched(page(listed(model="openai/sora-2"))).match is not None
 
 
 def test_pages_are_turned_until_the_jobs_are_older() -> None:
@@ -285,7 +285,7 @@ def test_pages_are_turned_until_the_jobs_are_older() -> None:
     search = searched(new, old)
 
     assert not search.doubt
-    assert search.found is None
+    assert search.match is None
 
 
 def test_a_list_in_another_order_is_read_to_its_end() -> None:
@@ -293,8 +293,8 @@ def test_a_list_in_another_order_is_read_to_its_end() -> None:
 
     search = searched(first, page(listed("c"), more=False))
 
-    assert search.found is not None
-    assert search.found["id"] == "c"
+    assert search.match is not None
+    assert search.match["id"] == "c"
 
 
 def test_without_has_more_an_empty_page_is_the_end() -> None:
@@ -327,7 +327,7 @@ def test_the_clock_of_the_server_may_be_wrong() -> None:
 
     search.take(answer(page(listed(created_at=int(slow))), date=formatdate(slow, usegmt=True)))
 
-    assert search.found is not None
+    assert search.match is not None
 
 
 # --- where footage may come from ----------------------------------------------------------------
@@ -375,7 +375,7 @@ def test_one_private_address_among_public_ones_is_enough_to_refuse(
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
 
-    with pytest.raises(Refused, match=r"cdn\.example leads into a private network"):
+    with pytest.raises(Refused, match=r"cdn\.example is in a private network"):
         PUBLIC.check(httpx.URL("https://cdn.example/a"))
 
 

@@ -1,4 +1,4 @@
-"""Run the video server of the tests as a process of its own."""
+"""Runs the video server of the tests as a process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.videos_server.videos_api import QUIRKS, FakeVideosAPI
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a server until it is interrupted; the first line of output is its base url."""
+    """Run a server until it is interrupted. Its base URL is the first line of output."""
     options = _parser().parse_args(argv)
     try:
         api = FakeVideosAPI(**vars(options))
@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--api-key", help="the key that every request must carry")
     parser.add_argument("--price-per-second", type=Decimal, default=Decimal("0.10"))
     parser.add_argument("--job-seconds", type=float, default=0.3)
-    parser.add_argument("--refusals", type=int, default=1, help="how many posts are the first")
+    parser.add_argument("--refusals", type=int, default=1, help="N of “the first N posts”")
     parser.add_argument("--poll-after-ms", type=int, help="sent as openai-poll-after-ms")
     return parser
 

@@ -1,4 +1,4 @@
-"""Small real films that stand for what a provider delivers."""
+"""Small real films in place of those that a provider delivers."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _making = threading.Lock()
 
 
 def footage(seconds: int, size: str) -> bytes:
-    """Return an MP4 (H.264, 24 fps) of a moving test card; each is made once a process."""
-    # Threads that ask for the same film at once must not all start an encoder.
+    """Return an MP4 (H.264, 24 fps) of a moving test card, cached per process."""
+    # Concurrent requests for the same film must not start several encoders.
     with _making:
         return _made(seconds, size)
 
 
 def garbage(film: bytes) -> bytes:
-    """Return as many bytes that begin like `film` (its `ftyp` box) and do not decode."""
+    """Return as many bytes that start with the `ftyp` box of `film`, but do not decode."""
     start = int.from_bytes(film[:4], "big")
     blocks = (hashlib.sha256(bytes([n % 256])).digest() for n in count())
     noise = b"".join(islice(blocks, len(film) // 32 + 1))
@@ -35,7 +35,7 @@ def garbage(film: bytes) -> bytes:
 
 @cache
 def _made(seconds: int, size: str) -> bytes:
-    # Drawn small and enlarged, which costs a third of drawing it large.
+    # Drawing it small and enlarging it costs a third of drawing it large.
     card = f"testsrc=size=320x180:rate={FPS}:duration={seconds}"
     scale = f"scale={size.replace('x', ':')}:flags=neighbor,setsar=1,format=yuv420p"
     with tempfile.TemporaryDirectory(prefix="vidgen-footage-") as folder:

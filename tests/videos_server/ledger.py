@@ -1,4 +1,4 @@
-"""What a fake video server has been asked, has accepted and has charged."""
+"""The ledger of a fake video server: requests, accepted jobs and charges."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.videos_server.wire import Call
 
 @dataclass(frozen=True)
 class Order:
-    """What a POST asked for, once it is known to make sense."""
+    """The valid request of a POST."""
 
     prompt: str
     model: str
@@ -27,7 +27,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Job:
-    """One accepted POST. `charged_usd` is exact, as text; `run` counts the server's starts."""
+    """One accepted POST. `charged_usd` is exact, as text; `run` counts starts of the server."""
 
     id: str
     order: Order
@@ -43,7 +43,7 @@ class Job:
 
 
 class Ledger:
-    """Counts and remembers; with `state` also in a JSON file that survives the process."""
+    """Keeps requests, jobs and charges; with `state` also in a JSON file that survives a kill."""
 
     def __init__(self, state: Path | None = None) -> None:
         self._state = state
@@ -58,7 +58,7 @@ class Ledger:
 
     @property
     def jobs(self) -> list[Job]:
-        """Every accepted job, oldest first, deleted ones too."""
+        """Every accepted job, oldest first, including deleted ones."""
         with self._lock:
             return list(self._jobs.values())
 
@@ -67,7 +67,7 @@ class Ledger:
         return sum((Decimal(job.charged_usd) for job in self.jobs), Decimal(0))
 
     def restarted(self) -> None:
-        """Begin another run: a server with its jobs in memory would know none of them."""
+        """Start another run. Jobs that the server keeps in memory are lost."""
         with self._lock:
             self.run += 1
             self._save()
@@ -84,7 +84,7 @@ class Ledger:
             self.elsewhere.append(call)
 
     def nth(self, call: Call) -> int:
-        """Tell how many requests of the same method and path had come with this one."""
+        """Return the number of requests with this method and path, including this one."""
         with self._lock:
             alike = [one for one in self.requests if one[:2] == call[:2]]
             return 1 + next(index for index, one in enumerate(alike) if one is call)
@@ -98,7 +98,7 @@ class Ledger:
         name: Callable[[str, str], str],
         idempotency_key: str | None,
     ) -> Job:
-        """Create and charge a job; `name` turns a plain id and a model into the id given out."""
+        """Create and charge a job; `name` makes its public id from a plain id and the model."""
         with self._lock:
             job = Job(
                 id=name(f"video_{len(self._jobs) + 1:04d}_{_digest(order)}", order.model),

@@ -1,4 +1,4 @@
-"""How real servers differ from the Videos API that they say they speak: one class each."""
+"""Deviations of real servers from the Videos API: one class each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Proceed = Callable[[], Reply]
 
 @dataclass
 class Site:
-    """What a quirk may know of its server. `refusals` is the N of "the first N"."""
+    """The server as quirks see it. `refusals` is the N of "the first N"."""
 
     ledger: Ledger
     refusals: int
@@ -30,61 +30,61 @@ class Site:
     elsewhere_url: str = ""
 
     def cloud_url(self, job: Job) -> str:
-        """Where the job's film lies on another origin; only this address opens it."""
+        """The URL of the film on another origin. It works only with this signature."""
         return (
             f"{self.elsewhere_url}/v1/files/{quote(job.id, safe='')}.mp4?signature={signature(job)}"
         )
 
     def file_url(self, job: Job) -> str:
-        """Where the job's film lies on the API's own origin; it needs the key."""
+        """The URL of the film on the origin of the API. It needs the key."""
         return f"{self.base_url}/files/{quote(job.id, safe='')}.mp4?alt=media"
 
 
 class Quirk:
-    """The API as documented: each hook leaves things as they are."""
+    """The API as documented: no hook changes anything."""
 
-    #: Whether the body of a POST is read before anything else happens.
+    #: Whether the body of a POST is read first.
     reads_body = True
-    #: Whether it rewords what the others, the fates of a job, have decided: these come last.
+    #: Whether it rewords the answers of other quirks. It is then applied last.
     rewords = False
 
     def __init__(self, site: Site) -> None:
         self.site = site
 
     def key(self, call: Call, bearer: str | None) -> str | None:
-        """Return the key that the call carries."""
+        """Return the key of the call."""
         return bearer
 
     def handle(self, call: Call, proceed: Proceed) -> Reply:
-        """Answer `call`; `proceed()` does what it asks for, a POST then creates its job."""
+        """Answer `call`; `proceed()` executes it, for a POST by creating the job."""
         return proceed()
 
     def name(self, job_id: str, model: str) -> str:
-        """Return the id to give out for a new job."""
+        """Return the public id of a new job."""
         return job_id
 
     def remembers(self, job: Job) -> bool:
         return True
 
     def film(self, seconds: int, size: str) -> tuple[int, str]:
-        """Return the length and size to deliver instead of those ordered."""
+        """Return the length and size to deliver instead of the ordered ones."""
         return seconds, size
 
     def document(self, call: Call, job: Job, document: Document) -> Document:
-        """Return how a job is shown in answer to `call`."""
+        """Return the document of a job in the answer to `call`."""
         return document
 
     def reply(self, call: Call, reply: Reply) -> Reply:
-        """Return what leaves the server, errors included."""
+        """Return the final reply, which may be an error."""
         return reply
 
 
 def signature(job: Job) -> str:
-    """Return what opens the job's film on the other origin."""
+    """Return the signature for the film of a job on the other origin."""
     return hashlib.sha256(job.id.encode()).hexdigest()[:16]
 
 
-# Posts that are refused: no job, no charge.
+# Refused POSTs: no job, no charge.
 
 
 class _Refusing(Quirk):
@@ -130,7 +130,7 @@ class RateLimitedAlways(_Refusing):
 
 
 class InsufficientQuota(_Refusing):
-    """OpenAI: POST is 429 insufficient_quota, which no waiting cures."""
+    """OpenAI: POST is 429 insufficient_quota; waiting does not help."""
 
     status, code = 429, "insufficient_quota"
     message = "You exceeded your current quota, please check your plan and billing details."
@@ -199,11 +199,11 @@ class ResetBeforeReading(Quirk):
         return _faulty("reset") if call.action == "create" else proceed()
 
 
-# Posts that are accepted and charged, and whose answer does not say so.
+# Accepted and charged POSTs whose answer does not show it.
 
 
 class _Hiding(Quirk):
-    """Creates the job, then answers something else."""
+    """Creates the job, then gives another answer."""
 
     answer = Reply(500)
 
@@ -243,7 +243,7 @@ class Html200Refused(Quirk):
         return Html200.answer
 
 
-# How a job is told.
+# States of jobs.
 
 
 class _Failing(Quirk):
@@ -365,7 +365,7 @@ class FlakyPolls(Quirk):
         return answers.get(self.site.ledger.nth(call)) or proceed()
 
 
-# How errors and lists are told.
+# Errors and lists.
 
 
 class LitellmWrappedErrors(Quirk):
@@ -401,7 +401,7 @@ class LitellmListRefused(Quirk):
 
 
 class ListWithoutPrompts(Quirk):
-    """many: listed jobs do not say what they were asked for."""
+    """many: listed jobs do not show their prompt."""
 
     rewords = True
 
@@ -416,7 +416,7 @@ class AzureApiKey(Quirk):
         return call.headers.get("api-key")
 
 
-# How films are delivered.
+# Delivery of films.
 
 
 class SglangVariant404(Quirk):
@@ -429,7 +429,7 @@ class SglangVariant404(Quirk):
 
 
 class _ByUrl(Quirk):
-    """There is no content to GET; a completed job says where its film lies."""
+    """There is no content to GET; a completed job has the URL of its film."""
 
     refusal = error_reply(404, "Not Found")
 
@@ -539,11 +539,11 @@ class StrictAccept(Quirk):
         return proceed()
 
 
-# What is delivered.
+# Delivered content.
 
 
 class _Spoiling(Quirk):
-    """Spoils every film on its way out, wherever it lies."""
+    """Damages every delivered film, on any origin."""
 
     def reply(self, call: Call, reply: Reply) -> Reply:
         return self.spoiled(reply) if reply.is_video else reply
@@ -560,7 +560,7 @@ class JsonAsContent(_Spoiling):
 
 
 class TruncatedBody(_Spoiling):
-    """any network: the connection closes when half the film has come."""
+    """any network: the connection closes after half of the film."""
 
     def spoiled(self, reply: Reply) -> Reply:
         return replace(reply, fault="truncate")
@@ -574,7 +574,7 @@ class EmptyContent(_Spoiling):
 
 
 class GarbageVideo(_Spoiling):
-    """any storage: the film begins like an MP4 and does not decode."""
+    """any storage: the film starts like an MP4 and does not decode."""
 
     def spoiled(self, reply: Reply) -> Reply:
         return replace(reply, body=garbage(reply.body))
@@ -588,7 +588,7 @@ class ShortVideo(Quirk):
 
 
 class WrongSize(Quirk):
-    """Veo behind a gateway: the film lies on its side (a square one is smaller)."""
+    """Veo behind a gateway: width and height are swapped (a square film is smaller)."""
 
     def film(self, seconds: int, size: str) -> tuple[int, str]:
         width, height = size.split("x")
@@ -651,12 +651,12 @@ _CLASSES: Mapping[str, type[Quirk]] = {
     "wrong_size": WrongSize,
 }
 
-#: Name of each quirk -> who deviates, and how.
+#: Name of each quirk -> its servers and its deviation.
 QUIRKS: Mapping[str, str] = {name: _sentence(kind) for name, kind in _CLASSES.items()}
 
 
 def parse_quirks(names: str, site: Site) -> list[Quirk]:
-    """Return the quirks of a comma-separated list; raises UsageError for an unknown name."""
+    """Return the quirks of a comma-separated list; UsageError for an unknown name."""
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     return sorted((_quirk(name)(site) for name in wanted), key=lambda quirk: quirk.rewords)
 

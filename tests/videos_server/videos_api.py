@@ -1,4 +1,4 @@
-"""A video server for tests: it speaks the OpenAI Videos API, charges, and misbehaves on demand.
+"""A video server for tests. It speaks the OpenAI Videos API, charges, and misbehaves on demand.
 
     with FakeVideosAPI("rate_limited, litellm_wrapped_errors") as api:
         ...  # point a client at api.base_url, then look at api.posts and api.charged_usd
@@ -70,41 +70,41 @@ class FakeVideosAPI:
 
     @property
     def base_url(self) -> str:
-        """Such as "http://127.0.0.1:4010/v1"."""
+        """The base URL, such as "http://127.0.0.1:4010/v1"."""
         return self._site.base_url
 
     @property
     def posts(self) -> int:
-        """How many POSTs have come, refused ones too."""
+        """The number of POSTs, including refused ones."""
         return self._ledger.posts
 
     @property
     def jobs(self) -> list[Job]:
-        """Every accepted job, oldest first, deleted ones too."""
+        """Every accepted job, oldest first, including deleted ones."""
         return self._ledger.jobs
 
     @property
     def charged_usd(self) -> Decimal:
-        """What the accepted jobs cost, whatever became of them."""
+        """The price of all accepted jobs, whatever their result."""
         return self._ledger.charged_usd
 
     @property
     def requests(self) -> list[Call]:
-        """Every request since this object was made: (method, path, headers, fields)."""
+        """Every request since the creation of this object."""
         return self._ledger.requests
 
     @property
     def elsewhere(self) -> list[Call]:
-        """Every request to the other origin, where signed urls and redirects lead."""
+        """Every request to the other origin, the target of signed URLs and redirects."""
         return self._ledger.elsewhere
 
     @property
     def leaks(self) -> list[Call]:
-        """Requests that carried a key to the other origin."""
+        """Requests that leaked a key to the other origin."""
         return [call for call in self.elsewhere if {"authorization", "api-key"} & {*call.headers}]
 
     def behave(self, quirk: str) -> None:
-        """Change the deviations from now on; "" is the API as documented."""
+        """Replace the deviations; "" is the API as documented."""
         self._quirks = parse_quirks(quirk, self._site)
 
     def start(self) -> None:
@@ -116,12 +116,12 @@ class FakeVideosAPI:
         self._site.elsewhere_url = other.origin
 
     def close(self) -> None:
-        """Stop listening; connections that wait for an answer are cut."""
+        """Stop listening, and reset connections that wait for an answer."""
         while self._listeners:
             self._listeners.pop().close()
 
     def restart(self) -> None:
-        """Go away and come back at the same address, as after a crash."""
+        """Stop and start at the same address, as after a crash."""
         self.close()
         self._ledger.restarted()
         self.start()
@@ -266,7 +266,7 @@ class FakeVideosAPI:
         }
 
     def _done(self, job: Job) -> float:
-        """How much of the job is done, 0..1."""
+        """Return the progress of a job, 0 to 1."""
         elapsed = self._clock() - job.created_at
         return min(1.0, elapsed / self._job_seconds) if self._job_seconds else 1.0
 
@@ -277,7 +277,7 @@ class FakeVideosAPI:
 
 
 def _order(fields: Any) -> Order | Reply:
-    """Read what a POST asks for, under any of the names that servers give it."""
+    """Read the request of a POST, under any of the names that servers use for its fields."""
     prompt = fields.get("prompt")
     if not isinstance(prompt, str) or not 1 <= len(prompt) <= 32_000:
         return error_reply(400, "Missing or invalid 'prompt'.", "missing_required_parameter")

@@ -1,4 +1,4 @@
-"""Requests and replies of the fake video servers, and the HTTP listener that carries them."""
+"""Requests and replies of the fake video server, and its HTTP listener."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 Action = Literal["create", "list", "show", "content", "delete", "file", ""]
 
-#: What happens instead of a complete answer: the connection is reset, no answer ever
-#: comes, or the body ends half way.
+#: Failures instead of a complete answer: the connection is reset, the answer never comes, or
+#: the body ends in the middle.
 Fault = Literal["", "reset", "hold", "truncate"]
 
 _ACTIONS: Mapping[tuple[str, int], Action] = {
@@ -31,7 +31,7 @@ _ACTIONS: Mapping[tuple[str, int], Action] = {
 
 
 class Call(NamedTuple):
-    """A request as it came: `path` with its query, header names in lower case.
+    """A request: `path` with its query, header names in lower case.
 
     Fields are JSON's own values, or the texts of a multipart form (a file's bytes).
     """
@@ -47,7 +47,7 @@ class Call(NamedTuple):
 
     @property
     def action(self) -> Action:
-        """What is asked of the API; "" if it knows no such route."""
+        """The route of the API, "" if it has no such route."""
         match self._parts:
             case ["v1", "videos", _, "content"] if self.method == "GET":
                 return "content"
@@ -59,7 +59,7 @@ class Call(NamedTuple):
 
     @property
     def job_id(self) -> str:
-        """The id in the path, or "" where none is expected."""
+        """The id in the path, "" without one."""
         return self._parts[2].removesuffix(".mp4") if len(self._parts) > 2 else ""
 
     @property
@@ -81,7 +81,7 @@ class Call(NamedTuple):
 
 @dataclass(frozen=True)
 class Reply:
-    """What the server answers, or how it fails to."""
+    """The answer of the server, or its failure to answer."""
 
     status: int
     body: bytes = b""
@@ -98,7 +98,7 @@ class Reply:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The JSON object in the body; empty if there is none."""
+        """The JSON object in the body, empty without one."""
         if self.headers.get("Content-Type") != "application/json":
             return {}
         return cast("dict[str, Any]", json.loads(self.body))
@@ -115,7 +115,7 @@ def json_reply(
 def error_reply(
     status: int, message: str, code: str | None = None, *, retry_after: str | None = None
 ) -> Reply:
-    """Answer with an error as OpenAI words it."""
+    """Answer with an error in the format of OpenAI."""
     kind = "server_error" if status >= 500 else "invalid_request_error"
     error = {"message": message, "type": kind, "param": None, "code": code}
     headers = {"Retry-After": retry_after} if retry_after else None
@@ -128,7 +128,7 @@ def video_reply(film: bytes) -> Reply:
 
 
 class Listener:
-    """One origin: a real HTTP/1.1 server on 127.0.0.1 in threads of its own."""
+    """One origin: a real HTTP/1.1 server on 127.0.0.1, in its own threads."""
 
     def __init__(
         self,
@@ -154,7 +154,7 @@ class Listener:
         return f"http://127.0.0.1:{self.port}"
 
     def close(self) -> None:
-        """Stop listening and cut every connection, whatever it waits for."""
+        """Stop listening and reset every connection."""
         self._server.shutdown()
         self._thread.join()
         self._server.cut_connections()
@@ -190,7 +190,7 @@ class _Server(ThreadingHTTPServer):
             thread.join(5)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that hang up; anything else is a mistake of ours."""
+        """Ignore clients that hang up. Any other error is a bug of the server."""
         if self.closing.is_set():
             return
         super().handle_error(request, client_address)
@@ -198,7 +198,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Headers and body are two writes: without this, 40 ms lie between them.
+    # Headers and body are two writes. Without TCP_NODELAY they arrive 40 ms apart.
     disable_nagle_algorithm = True
     server: _Server
 
@@ -246,14 +246,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(reply.body)
 
     def _reset(self) -> None:
-        # To linger for no time turns the close into a reset, which no client takes for an end.
+        # Lingering for 0 s turns the close into a reset, which no client takes for an end.
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
         self.close_connection = True
 
 
 def _fields(headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
-    """Read a form or a JSON object; anything else has no fields."""
+    """Read the fields of a form or a JSON object. Any other body has none."""
     kind = headers.get("content-type", "")
     if kind.startswith("multipart/form-data"):
         return _form(kind, body)
