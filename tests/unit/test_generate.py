@@ -97,6 +97,21 @@ def test_a_film_is_made_checked_stored_and_published(rig: Rig) -> None:
     assert rig.scratch() == []
 
 
+def test_a_film_is_judged_once_before_its_lease_and_once_under_it(rig: Rig) -> None:
+    item, looks = rig.plan(), 0
+    inputs = rig.tiers[0].inputs
+
+    def counted(template: Template) -> dict[str, Any]:
+        nonlocal looks
+        looks += 1
+        return inputs(template)
+
+    rig.tiers[0].inputs = counted  # type: ignore[method-assign]
+
+    assert generate_video(rig.studio, item).status == "made"
+    assert looks == 2
+
+
 def test_a_current_film_is_not_made_again(rig: Rig) -> None:
     first = rig.generate()
     second = rig.generate()
