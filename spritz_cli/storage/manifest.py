@@ -136,9 +136,9 @@ class VideoManifest:
         return [millis / 1000 if millis >= 0 else None for millis in answers]
 
     def look_up(self, persona: str, topic: str) -> Video | None:
-        """Return the entry as `peek` does, for whoever has no catalog at hand.
+        """Return the entry like `peek`, for callers without a catalog.
 
-        Raises UnknownTemplate for what is not among the templates that were announced last.
+        Raises UnknownTemplate for templates that were not announced last.
         """
         name = self._key(manifest_key(persona, topic))
         with redis_errors():

@@ -37,7 +37,7 @@ MAX_SENDINGS = 3
 LONGEST_RATE_LIMIT = 120.0
 PAUSE_SECONDS = 0.5
 SOON = 600.0
-#: Until an order is asked about again whose outcome nobody knows, in seconds.
+#: Seconds until the provider is asked again about an order with unknown outcome.
 ASK_AGAIN_SECONDS = 3600.0
 
 

@@ -51,7 +51,7 @@ class Profile:
     reconcile_after_seconds: float = 60.0
 
     def price_micros(self, model: str, size: str, seconds: int) -> MicroUSD | None:
-        """Return what one segment costs in micro-dollars, rounded up; None if nobody knows."""
+        """Return what one segment costs in micro-dollars, rounded up; None if not known."""
         per_size = self.prices.get(model, self.prices.get(ANY, {}))
         usd = per_size.get(size, per_size.get(ANY))
         if usd is None:

@@ -175,11 +175,11 @@ def prism(logs: Path) -> Iterator[str]:
 def aimock(fixtures: Sequence[Mapping[str, Any]], logs: Path) -> Iterator[str]:
     """Run aimock with these answers, and yield its origin."""
     port = free_port()
-    told = logs / "aimock.json"
-    told.write_text(json.dumps({"fixtures": fixtures}, indent=1), "utf-8")
+    answers = logs / "aimock.json"
+    answers.write_text(json.dumps({"fixtures": fixtures}, indent=1), "utf-8")
     program = ENV / "aimock/node_modules/@copilotkit/aimock/dist/cli.js"
     url = f"http://127.0.0.1:{port}"
-    with running("aimock", (_node(), program, "-p", str(port), "-f", told), url, logs):
+    with running("aimock", (_node(), program, "-p", str(port), "-f", answers), url, logs):
         yield url
 
 
