@@ -171,7 +171,7 @@ class RenderedFilm(NamedTuple):
 class Video:
     """One manifest entry, as the main application reads it. None means unknown.
 
-    Field names are those of the Redis hash (docs: README, "The manifest").
+    Field names are those of the Redis hash (docs/reference.md, "The manifest").
     """
 
     persona: str
