@@ -13,9 +13,11 @@ import pytest
 
 import spritz_cli
 from spritz_cli.bootstrap import Services, open_services
+from spritz_cli.catalog.loader import load_catalog
 from spritz_cli.cli import main
 from spritz_cli.runs.local_workers import LocalWorkers
 from tests import documents, wheels
+from tests.processes import ROOT
 from tests.small import write_project
 
 #: An application that reads and queues, and tells what came of it.
@@ -203,4 +205,5 @@ def test_the_main_wheel_brings_the_command_and_its_catalog(built: Path, tmp_path
     plan = run(program, "plan", "--json", folder=tmp_path / "empty")
 
     assert version.stdout == f"vidgen {spritz_cli.__version__}\n"
-    assert documents.read(plan.stdout)["totals"]["make"] == 20
+    films = load_catalog(ROOT / "templates.yaml").templates
+    assert documents.read(plan.stdout)["totals"]["make"] == len(films)
