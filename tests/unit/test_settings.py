@@ -214,6 +214,6 @@ def test_the_environment_is_read_where_the_settings_say_so() -> None:
         for path in PACKAGE.rglob("*.py")
         if re.search(r"os\.(environ|getenv)", path.read_text("utf-8"))
     }
-    handing_on = {"bench.py", "runs/local_workers.py"}
+    handing_on = {"runs/bench.py", "runs/local_workers.py"}
     machine = {"cli/console.py", "media/ffmpeg.py"}
     assert readers == {"settings.py", "cli/variables.py"} | handing_on | machine
