@@ -35,7 +35,8 @@ while True:
         number = random.randrange(1000)
         film = sample_film(scratch, f"{number % 20} " + "x" * 300_000)
         film.captions.write_text(f"WEBVTT {number}")
-        store.publish(film, sample_template(topic=f"t{number % 5}"), tier="static",
+        topic = f"{sys.argv[2]}{number % 5}"
+        store.publish(film, sample_template(topic=topic), tier="static",
                       fingerprint="f", inputs={}, created_at=str(number))
 """
 
@@ -69,7 +70,8 @@ def publish(store: VideoStore, content: str = "film", *, on_full_disk: bool = Fa
 def test_writers_killed_at_any_instant_leave_no_half_published_film(tmp_path: Path) -> None:
     store = VideoStore(tmp_path / "videos")
     for _ in range(6):
-        with writing(store) as one, writing(store) as two:
+        # Two writers of one film would need its lease, so each has films of its own.
+        with writing(store, name="a") as one, writing(store, name="b") as two:
             time.sleep(random.uniform(0.0, 0.15))
             one.kill()
             two.kill()
@@ -175,9 +177,11 @@ def limited_file_size(size: int) -> Iterator[None]:
 
 
 @contextmanager
-def writing(store: VideoStore, program: str = WRITER) -> Iterator[subprocess.Popen[str]]:
+def writing(
+    store: VideoStore, program: str = WRITER, *, name: str = "t"
+) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-c", program, str(store.folder)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", program, str(store.folder), name], stdout=subprocess.PIPE, text=True
     )
     with process:
         try:
