@@ -17,6 +17,7 @@ import pytest
 from redis import Redis
 from rq import Callback, Queue
 from rq.job import Job
+from rq.utils import import_attribute
 
 from spritz_cli.bootstrap import Services, open_services
 from spritz_cli.films import planning
@@ -145,6 +146,17 @@ def test_the_job_function_tells_what_failed(hall: Hall, monkeypatch: pytest.Monk
     assert "nothing" in failed["error"]
     assert unknown["status"] == "failed"
     assert unknown["error"] == "Unknown topic: nothing for newcomer"
+
+
+def test_a_job_that_was_queued_by_the_former_name_is_made(hall: Hall) -> None:
+    former = "spritz_cli.worker.generate_video_job"
+    film = {"persona": "newcomer", "topic": "short", "job_id": "x"}
+    job = hall.raw().enqueue(former, kwargs=film)
+    hall.workers.start(1)
+    state = wait_until(lambda: hall.ended(job.id))
+
+    assert state.result["status"] == "success"
+    assert import_attribute(former) is worker.generate_video_job
 
 
 @pytest.mark.parametrize("name", ["os.system", "spritz_cli.hooks.run_cleanup"])
