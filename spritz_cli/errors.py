@@ -135,9 +135,9 @@ class InvalidFile(UsageError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         count = len(self.problems)
-        found = f"1 problem in {self.name}" if count == 1 else f"{count} problems in {self.name}"
+        total = f"1 problem in {self.name}" if count == 1 else f"{count} problems in {self.name}"
         first = "" if count == 1 else ", the first"
-        super().__init__(f"{found}{first}: {self.problems[0]}", hint=self.problems[0].hint)
+        super().__init__(f"{total}{first}: {self.problems[0]}", hint=self.problems[0].hint)
 
 
 class CatalogError(InvalidFile):

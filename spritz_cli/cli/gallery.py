@@ -23,7 +23,9 @@ from spritz_cli.errors import UsageError
 if TYPE_CHECKING:
     from spritz_cli.bootstrap import Services
     from spritz_cli.films.planning import PlanItem
-    from spritz_cli.gallery import Comparison, Exhibit, Fact, Page
+    from spritz_cli.gallery.comparison import Comparison
+    from spritz_cli.gallery.exhibit import Exhibit, Fact
+    from spritz_cli.gallery.page import Page
     from spritz_cli.lint.finding import Finding
     from spritz_cli.models import Template, Video
 
@@ -61,7 +63,8 @@ def gallery(
     Example: vidgen gallery --out after.html --against before.html
     """
     from spritz_cli.bootstrap import open_services
-    from spritz_cli.gallery import compare, read_page, write_page
+    from spritz_cli.gallery.comparison import compare, read_page
+    from spritz_cli.gallery.page import write_page
 
     wanted = selection(persona, topic)
     path = _html(out)
@@ -122,7 +125,7 @@ def _exhibit(
     services: Services, item: PlanItem, findings: Findings, folder: Path | None
 ) -> Exhibit:
     """Return what to show of a film; its files may be copied to `folder`, if they are there."""
-    from spritz_cli.gallery import Exhibit, FilmFiles
+    from spritz_cli.gallery.exhibit import Exhibit, FilmFiles
 
     store, video, there = services.store, item.video, folder is not None
     of_film = None if findings is None else findings[item.template.name]
@@ -144,7 +147,7 @@ def _state(video: Video | None, *, there: bool) -> str:
 
 
 def _facts(item: PlanItem, *, there: bool) -> Iterator[Fact]:
-    from spritz_cli.gallery import Fact
+    from spritz_cli.gallery.exhibit import Fact
 
     video = item.video
     if video and there:
@@ -161,7 +164,7 @@ def _facts(item: PlanItem, *, there: bool) -> Iterator[Fact]:
 
 
 def _why(video: Video) -> Iterator[Fact]:
-    from spritz_cli.gallery import Fact
+    from spritz_cli.gallery.exhibit import Fact
 
     if video.fallback_reason:
         yield Fact("Reason", REASONS.get(video.fallback_reason, video.fallback_reason))
@@ -181,7 +184,7 @@ def _intention(item: PlanItem) -> str:
 
 
 def _lint_fact(findings: Sequence[str] | None) -> Iterator[Fact]:
-    from spritz_cli.gallery import Fact
+    from spritz_cli.gallery.exhibit import Fact
 
     if findings is not None:
         yield Fact("Lint", counted(len(findings), "finding") if findings else "nothing found")
@@ -190,7 +193,7 @@ def _lint_fact(findings: Sequence[str] | None) -> Iterator[Fact]:
 def _page(exhibits: Sequence[Exhibit], findings: Findings, comparison: Comparison | None) -> Page:
     # Looking the version up takes as long as all of the help.
     from spritz_cli import __version__
-    from spritz_cli.gallery import Page
+    from spritz_cli.gallery.page import Page
 
     now = datetime.now(UTC).isoformat(timespec="seconds")
     personas = len({exhibit.persona for exhibit in exhibits})
@@ -207,7 +210,7 @@ def _page(exhibits: Sequence[Exhibit], findings: Findings, comparison: Compariso
 
 
 def _summary(exhibits: Sequence[Exhibit], findings: Findings) -> Iterator[Fact]:
-    from spritz_cli.gallery import Fact
+    from spritz_cli.gallery.exhibit import Fact
 
     shown = [exhibit.video for exhibit in exhibits if exhibit.video and exhibit.media]
     tiers = Counter(video.fallback_used or "unknown" for video in shown)
@@ -223,7 +226,7 @@ def _summary(exhibits: Sequence[Exhibit], findings: Findings) -> Iterator[Fact]:
 
 
 def _since(comparison: Comparison | None) -> Iterator[Fact]:
-    from spritz_cli.gallery import Fact
+    from spritz_cli.gallery.exhibit import Fact
 
     if comparison:
         yield Fact(f"Since {_moment(comparison.since)}", _changes(comparison))

@@ -147,7 +147,7 @@ def plan_cleanup(
     """Decide what may be deleted; changes nothing. Without a catalog every template is known."""
     stored = list(studio.store.videos())
     time = studio.clock().timestamp()
-    survey = _Survey(
+    snapshot = _Snapshot(
         entries={entry.key: entry for entry in studio.manifest.entries()},
         known={template.key for template in catalog.templates} if catalog else None,
         leased=_leased(studio.leases, stored),
@@ -155,7 +155,7 @@ def plan_cleanup(
         untouched_since=time - grace_seconds,
         expired_since=time - studio.manifest.ttl_seconds * (1 + JITTER),
     )
-    removals = tuple(_removals(stored, survey, quota_bytes))
+    removals = tuple(_removals(stored, snapshot, quota_bytes))
     abandoned = studio.store.abandoned()
     scratch = tuple(Deletion(path, _tree_bytes(path), ORPHANED) for path in abandoned)
     used = sum(film.bytes for film in stored)
@@ -200,7 +200,7 @@ def cleanup(
 
 
 @dataclass(frozen=True)
-class _Survey:
+class _Snapshot:
     """What the plan is based on: one look at manifest, catalog and leases."""
 
     entries: dict[str, Video]
@@ -241,18 +241,20 @@ class _Survey:
         return self.known is not None and _key(film) not in self.known
 
 
-def _removals(stored: Sequence[StoredFilm], survey: _Survey, quota_bytes: int) -> Iterator[Removal]:
+def _removals(
+    stored: Sequence[StoredFilm], snapshot: _Snapshot, quota_bytes: int
+) -> Iterator[Removal]:
     used = sum(film.bytes for film in stored)
     kept = []
     for film in stored:
-        if survey.is_protected(film):
+        if snapshot.is_protected(film):
             continue
-        if reason := survey.reason_to_go(film):
+        if reason := snapshot.reason_to_go(film):
             used -= film.bytes
             yield _removal(film, reason)
         else:
             kept.append(film)
-    for film in sorted(kept, key=survey.last_use):
+    for film in sorted(kept, key=snapshot.last_use):
         if used <= quota_bytes:
             return
         used -= film.bytes

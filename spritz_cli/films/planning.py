@@ -92,13 +92,13 @@ def plan(
     """
     videos = studio.manifest.peek_many(templates)
     entries = zip(videos, studio.manifest.time_left(templates), strict=True)
-    found = dict(zip([template.key for template in templates], entries, strict=True))
+    known = dict(zip([template.key for template in templates], entries, strict=True))
 
     def judged(template: Template, spending: Spending) -> PlanItem:
         judge = Judge(studio, template, spending)
-        return judge.judge(*found[template.key], force=force)
+        return judge.judge(*known[template.key], force=force)
 
-    # Survey the store after the manifest was read: all that it lists exists by then.
+    # Look at the store after the manifest was read: all that it lists exists by then.
     with studio.store.snapshot(list(map(_looked_for, templates, videos))):
         items = {template.key: judged(template, spending) for template in templates}
         if spending == "capped":

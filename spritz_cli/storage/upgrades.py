@@ -39,8 +39,8 @@ class Upgrades:
         if not keys:
             return []
         with redis_errors():
-            found = self._redis.hmget(self._name, keys)
-        return [_owed(str(stored)) if stored else None for stored in found]
+            records = self._redis.hmget(self._name, keys)
+        return [_owed(str(stored)) if stored else None for stored in records]
 
     def remember(self, key: str, owed: Owed) -> None:
         """Record that an upgrade did not happen."""

@@ -129,8 +129,8 @@ class FootageTier:
     def _paid_fingerprint(self, template: Template) -> str | None:
         if wanted := self._wanted(template):
             return wanted[1].paid_fingerprint
-        found = footage_in_hand(template, self._footage)
-        return found[0].paid_fingerprint if found else None
+        orders = footage_in_hand(template, self._footage)
+        return orders[0].paid_fingerprint if orders else None
 
     def _orders(
         self, template: Template, scratch: Path, progress: Progress, spending: Spending

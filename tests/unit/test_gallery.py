@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from spritz_cli.errors import StorageError, UsageError
-from spritz_cli.gallery import Exhibit, Fact, FilmFiles, Page, compare, read_page, write_page
+from spritz_cli.gallery.comparison import compare, read_page
+from spritz_cli.gallery.exhibit import Exhibit, Fact, FilmFiles
+from spritz_cli.gallery.page import Page, write_page
 from spritz_cli.models import TextCard, Video
 from spritz_cli.testing import sample_film, sample_template
 

@@ -16,8 +16,6 @@ from spritz_cli.catalog.topics import (
 from spritz_cli.catalog.topics.base import TopicParameters
 from spritz_cli.errors import UsageError
 
-__all__ = ["TOPICS", "TopicParameters", "compute", "parameters_model"]
-
 TOPICS: Mapping[str, type[TopicParameters]] = {
     **high_utilization.TOPICS,
     **variable_income.TOPICS,
