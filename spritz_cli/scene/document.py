@@ -222,6 +222,9 @@ def multiply(a: Matrix, b: Matrix) -> Matrix:
 def matrix_of(transform: str) -> Matrix:
     """Return the matrix of an SVG transform list."""
     matrix = IDENTITY
+    if _STEP.sub("", transform).strip(" ,\t\n"):
+        # CairoSVG would silently leave out what is not of the form `verb(numbers)`.
+        raise RenderError(f"transform {transform!r} cannot be drawn")
     for verb, arguments in _STEP.findall(transform):
         try:
             values = [float(value) for value in re.split(r"[\s,]+", arguments.strip())]

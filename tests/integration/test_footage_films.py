@@ -125,9 +125,10 @@ def test_what_the_budget_does_not_allow_is_drawn_and_made_up_for(studio: Studio)
     assert studio.live()["fallback_used"] == "sora"
 
 
-def test_whoever_ignores_the_budget_pays_and_is_counted(studio: Studio) -> None:
+@pytest.mark.parametrize("way", [[], ["--sync"]], ids=["jobs", "sync"])
+def test_whoever_ignores_the_budget_pays_and_is_counted(studio: Studio, way: list[str]) -> None:
     poor = {"VIDGEN_DAILY_BUDGET_USD": "0"}
-    studio.vidgen("warm", "--all", "--ignore-budget", **poor)
+    studio.vidgen("warm", "--all", "--ignore-budget", *way, **poor)
 
     assert studio.live()["fallback_used"] == "sora"
     assert studio.vidgen("budget", **poor)[1]["spent_usd"] == PRICE

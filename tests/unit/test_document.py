@@ -61,6 +61,8 @@ def test_a_clip_is_known_by_its_shape() -> None:
         ('<g transform="translate(nan 0)"/>', "cannot be drawn"),
         ('<g transform="translate(a 1)"/>', "cannot be drawn"),
         ('<g transform="scale(1 2 3)"/>', "cannot be drawn"),
+        ('<g transform="translate 5 1"/>', "cannot be drawn"),
+        ('<g transform="scale(2) rotate(4"/>', "cannot be drawn"),
         ('<g transform="matrix(1 0)"/>', "cannot be drawn"),
         ('<g transform="scale(1e308) scale(1e308)"/>', "cannot be drawn"),
         ("<g>", "not well-formed"),
