@@ -294,3 +294,23 @@ def _litter(services: Services) -> None:
         path.write_bytes(b"film")
         day_ago = time.time() - 86_400
         os.utime(path, (day_ago, day_ago))
+
+
+def test_values_that_are_not_text_hide_no_others(shared: Services) -> None:
+    publish(shared, "two")
+    announce(shared)
+    shared.redis.client.sadd("video:templates", b"\xff\xfe")
+    damaged = manifest_key("newcomer", "one")
+    shared.redis.client.hset(f"video:{damaged}", "status", b"\xff")
+    manifest = VideoManifest.from_url(shared.redis.url)
+
+    assert manifest.get("newcomer", "one") is None
+    assert [video and video.topic for video in manifest.peek_many(shared.catalog.templates)] == [
+        None,
+        "two",
+        None,
+        None,
+    ]
+    with pytest.raises(UnknownTemplate, match="Unknown topic: none"):
+        hooks.enqueue_video_generation("newcomer", "none")
+    assert [hooks.enqueue_video_generation("newcomer", "one")] == queued(shared)

@@ -97,6 +97,8 @@ def connect(url: str, patience: Patience = "normal", *, decode_responses: bool =
         return Redis.from_url(
             url,
             decode_responses=decode_responses,
+            # One value of another program that is not UTF-8 must not hide all the others.
+            encoding_errors="replace",
             # Without it, each connection reads the metadata of the library.
             driver_info=DriverInfo(lib_version=__version__),
             **_limits(patience),

@@ -38,7 +38,7 @@ class Connection:
 
     def __init__(self, opened: socket.socket) -> None:
         self._socket = opened
-        self._reader = hiredis.Reader(encoding="utf-8", notEnoughData=_MORE)
+        self._reader = hiredis.Reader(encoding="utf-8", errors="replace", notEnoughData=_MORE)
 
     def ask(self, commands: Sequence[Command]) -> list[Any]:
         """Send all commands and return their answers; raises one of FAILURES if any fails."""

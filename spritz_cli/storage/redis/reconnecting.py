@@ -17,6 +17,7 @@ def reconnecting_client(server: EmbeddedServer, retry: Retry) -> Redis:
         connection_class=_ReconnectingConnection,
         server=server,
         decode_responses=True,
+        encoding_errors="replace",
         retry=retry,
     )
     return Redis.from_pool(pool)
