@@ -18,7 +18,7 @@ MODES = {"sync": process_pool.warm, "jobs": queued.warm}
 def main(mode: str, folder: str, workers: str = "2") -> int:
     settings = load_settings(dict(os.environ), Path(folder))
     with open_services(settings) as services:
-        items = plan(services.studio, services.catalog.templates).items
+        items = plan(services.studio, services.catalog.templates)
         try:
             outcomes = MODES[mode](services, items, workers=int(workers))
         except KeyboardInterrupt:

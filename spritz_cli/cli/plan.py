@@ -76,7 +76,7 @@ def planned(
     from spritz_cli.films import planning
 
     templates = services.catalog.select(wanted.persona, wanted.topic)
-    return planning.plan(services.studio, templates, force=force, spending=spending).items
+    return planning.plan(services.studio, templates, force=force, spending=spending)
 
 
 def show(services: Services, items: Sequence[PlanItem], *, as_json: bool) -> None:

@@ -69,23 +69,14 @@ class PlanItem(NamedTuple):
         )
 
 
-class Plan(NamedTuple):
-    """One item per template, in the order of the catalog."""
-
-    items: tuple[PlanItem, ...]
-
-    def of(self, *actions: Action) -> tuple[PlanItem, ...]:
-        return tuple(item for item in self.items if item.action in actions)
-
-
 def plan(
     studio: Studio,
     templates: Sequence[Template],
     *,
     force: bool = False,
     spending: Spending = "capped",
-) -> Plan:
-    """Compare what is published with what the catalog asks for; changes nothing.
+) -> tuple[PlanItem, ...]:
+    """Compare what is published with what the catalog asks for, item by template; changes nothing.
 
     Films that the studio's budget does not cover are planned without new footage,
     unless `spending` is `unlimited`.
@@ -105,7 +96,7 @@ def plan(
             for item in _unaffordable(items.values(), studio.budget):
                 thrifty = judged(item.template, "nothing")
                 items[item.template.key] = thrifty._replace(owed_micros=item.cost_micros)
-    return Plan(tuple(items.values()))
+    return tuple(items.values())
 
 
 def most_valuable_first(items: Iterable[PlanItem]) -> list[PlanItem]:

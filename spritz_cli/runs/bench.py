@@ -225,7 +225,9 @@ def _roomy(needed: int) -> Path | None:
     return FAST_FOLDER if room.f_bavail * room.f_frsize > 2 * needed else None
 
 
-def _plan(templates: Sequence[Template], services: Services, tier: StaticTier) -> planning.Plan:
+def _plan(
+    templates: Sequence[Template], services: Services, tier: StaticTier
+) -> tuple[planning.PlanItem, ...]:
     return planning.plan(replace(services.studio, tiers=(tier,)), templates)
 
 

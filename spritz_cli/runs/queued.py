@@ -190,7 +190,7 @@ class _Run:
     def _made_since(self, film: _Awaited) -> Outcome | None:
         """Return the outcome if the film was published before its job vanished."""
         template = film.template
-        item = plan(self._services.studio, [template]).items[0]
+        (item,) = plan(self._services.studio, [template])
         if item.action == "make" or item.video is None:
             return None
         made = film.item.is_new(item.video)

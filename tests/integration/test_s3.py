@@ -280,7 +280,7 @@ def publish(services: Services, template: Template) -> None:
 
 
 def planned(services: Services) -> Sequence[PlanItem]:
-    return plan(services.studio, services.catalog.templates).items
+    return plan(services.studio, services.catalog.templates)
 
 
 class Counted:

@@ -362,7 +362,7 @@ def test_a_run_tells_that_the_workers_have_another_catalog_and_changes_nothing(
     elsewhere = hall.work_elsewhere(tmp_path / "elsewhere")
     wait_until(hall.queue.live_workers)
     template = hall.template("short")
-    items = planning.plan(hall.services.studio, [template]).items
+    items = planning.plan(hall.services.studio, [template])
     (outcome,) = queued.warm(hall.services, items)
     elsewhere.stop()
 

@@ -50,7 +50,7 @@ class Rig:
     def plan_all(
         self, templates: list[Template], budget: DailyBudget | None = None, **options: Any
     ) -> tuple[PlanItem, ...]:
-        return planning.plan(replace(self.studio, budget=budget), templates, **options).items
+        return planning.plan(replace(self.studio, budget=budget), templates, **options)
 
     def published(self) -> Video | None:
         return self.manifest.peek(TEMPLATE.persona, TEMPLATE.topic)
